@@ -1,0 +1,36 @@
+"""The status of one election, as people, API and log see it."""
+
+from dataclasses import dataclass
+
+from leaderd.core.records import CandidateKey
+from leaderd.core.states import State
+from leaderd.instant import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One election seen from this node, at one moment.
+
+    Attributes:
+        election: Its name.
+        state: Of this node.
+        reason: Why the state is this one; the words of INTERFACES.md §3, or "" where plain.
+        detail: One sentence more, for people; may be "".
+        leader: Node that is first in the queue and holds, as far as this node knows; "" for none.
+        token: Fencing token of the own term, else the newest seen; 0 for none.
+        lease: Lease id of the session; 0 without one.
+        stop_at: The own session's `stop_at`; None without a session.
+        candidates: The queue.
+        blocked: Why nobody may be promoted here (`revision-regressed`), or "".
+    """
+
+    election: str
+    state: State
+    reason: str = ""
+    detail: str = ""
+    leader: str = ""
+    token: int = 0
+    lease: int = 0
+    stop_at: Instant | None = None
+    candidates: tuple[CandidateKey, ...] = ()
+    blocked: str = ""

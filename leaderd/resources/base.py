@@ -1,0 +1,77 @@
+"""What a resource is, and what a term tells it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from leaderd.core.lease import Lease
+from leaderd.instant import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What a hook is told about the term it works for; see INTERFACES.md §3 for the words.
+
+    Attributes:
+        token: Fencing token; 0 for the clean-up at daemon start.
+        lease: Lease id; 0 for the clean-up at daemon start.
+        reason: Why leadership was won or lost.
+        previous: Node that led before, or "".
+    """
+
+    token: int
+    lease: int
+    reason: str
+    previous: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopCommand:
+    """One command by which the guard stops a resource when the agent cannot.
+
+    Attributes:
+        resource: Its name.
+        argv: Program and arguments, run without a shell.
+        timeout: Seconds.
+        fine: Exit codes that mean stopped.
+    """
+
+    resource: str
+    argv: tuple[str, ...]
+    timeout: float
+    fine: tuple[int, ...] = (0, 7)
+
+
+class Resource(Protocol):
+    """A thing that only the leader may run. start and stop may be repeated and are then harmless."""
+
+    name: str
+    kind: str
+    monitor_interval: float
+    """Seconds between two monitors; 0 for none."""
+
+    async def start(self, term: Term, lease: Lease, timeout: float) -> None:
+        """Start it within `timeout` seconds.
+
+        Raises:
+            ResourceError: It does not run; stop it.
+        """
+
+    async def stop(self, term: Term, until: Instant) -> None:
+        """Stop it by `until`, however far a start has come.
+
+        Raises:
+            ResourceError: It may still run; fence.
+        """
+
+    async def monitor(self, term: Term) -> None:
+        """Look whether it runs.
+
+        Raises:
+            ResourceError: It does not, or cannot tell.
+        """
+
+    def extend(self, lease: Lease) -> None:
+        """Note the new deadlines, where the kernel enforces them for this kind."""
+
+    def stop_commands(self) -> tuple[StopCommand, ...]:
+        """Return what the guard runs to stop it; empty where the kernel does it."""
