@@ -1,0 +1,22 @@
+"""What every test needs: the protobuf that etcd3's stubs can be imported with, and honest skips."""
+
+import os
+
+# Before anything imports protobuf: etcd3's generated stubs need the pure-python implementation.
+os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers."""
+    config.addinivalue_line("markers", "root: needs root (namespaces, addresses, real-time priority)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs root where there is none, and say so."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root"))
