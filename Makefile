@@ -1,0 +1,58 @@
+# Everything works from a bare clone with python3 (3.11 or newer, with venv) and make.
+#   make demo      three nodes and an etcd of their own; kills the leader, shows the failover
+#   make test      the whole suite; as root it runs more; the end says what was left out and why
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# More arguments for pytest: make test ARGS="-k lease -x"
+ARGS   ?=
+# How many: schedules for sim, faults for chaos.
+N      ?=
+
+.PHONY: demo test sim chaos bench lint types imports proto clean help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, clean'
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[demo,dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/leaderd demo
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+sim: $(READY)
+	$(BIN)/python -m tests.sim $(if $(N),--schedules $(N)) $(ARGS)
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos $(if $(N),--faults $(N)) $(ARGS)
+
+bench: $(READY)
+	$(BIN)/python -m bench $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+# The file is compiled under the path of the package it goes to, so that the generated modules
+# import one another without being edited.
+proto: $(READY)
+	$(BIN)/python -m grpc_tools.protoc -Ileaderd/api/pb=proto/leaderd/v1 \
+		--python_out=. --pyi_out=. --grpc_python_out=. leaderd/api/pb/leaderd.proto
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
