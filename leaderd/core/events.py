@@ -41,9 +41,9 @@ class Started(Event):
     known: Known = Known()
     """What `state_dir` remembers of etcd."""
     pending: "PendingRelease | None" = None
-    """A term of an earlier run that was stopped cleanly and is not released yet."""
+    """A term of an earlier run that is not released yet."""
     unclean: int = 0
-    """Token of an earlier term whose stop has not succeeded yet; 0 for none."""
+    """Token of an earlier term whose stop has not succeeded yet; 0 for none. Not released until it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,9 +161,11 @@ class Known:
         revision: Highest revision of a linearizable read.
         holder_revision: Highest mod revision of the holder record.
         token: Highest fencing token seen in a holder record.
+        epoch: Highest epoch seen.
     """
 
     cluster_id: int = 0
     revision: int = 0
     holder_revision: int = 0
     token: int = 0
+    epoch: int = 0

@@ -1,0 +1,395 @@
+"""One election on one node: events and the time in, actions out.
+
+`Election.handle` looks at the deadlines first (R10), then drops what belongs to an older session or term
+(R9), then lets the event change the state, then does what has become due. It keeps no clock, starts no
+task and writes no log; `core.states` has the table that it must obey.
+"""
+
+from dataclasses import replace
+
+from leaderd.core import actions as a
+from leaderd.core import events as e
+from leaderd.core.backoff import Backoff
+from leaderd.core.history import History
+from leaderd.core.lease import Timing
+from leaderd.core.queue import Queue, contains, leader_of
+from leaderd.core.records import Known, Snapshot
+from leaderd.core.remains import Remains
+from leaderd.core.session import Session
+from leaderd.core.states import IGNORED, TRANSITIONS, State
+from leaderd.core.status import Status
+from leaderd.core.takeover import Takeover
+from leaderd.core.term import Term
+from leaderd.errors import InvariantError, LeaseLostError
+from leaderd.instant import Instant
+
+# A term at least this long shows that its resources work: failures are counted anew (seconds).
+GOOD_TERM = 60.0
+
+
+class Election:
+    """The state machine.
+
+    Args:
+        name: Of the election.
+        node: Of this node.
+        timing: The configured budget; each lease counts with the TTL that etcd granted.
+    """
+
+    def __init__(self, name: str, node: str, timing: Timing) -> None:
+        self.name = name
+        self.node = node
+        self.timing = timing
+        self.state = State.STANDBY
+        self.reason = "startup"
+        self.detail = ""
+        self.history = History(Known())
+        self._takeover = Takeover(timing)
+        self._session: Session | None = None
+        self._term: Term | None = None
+        self._serial = 0
+        self._snapshot: Snapshot | None = None
+        self._queue: Queue = ()
+        self._queue_revision = 0
+        self._remains = Remains(timing)
+        self._joining = False
+        self._join_at: Instant | None = None
+        self._join_backoff = Backoff(0.1, 2.0)
+        self._start_backoff = Backoff(1.0, 60.0)
+        self._closing = ""
+        self._finished = False
+        self._published: Status | None = None
+        self._out: list[a.Action] = []
+
+    # --- the frame ---
+
+    def handle(self, event: e.Event, now: Instant) -> list[a.Action]:
+        """Take in one event and return what is to be done, in order.
+
+        Args:
+            event: What happened.
+            now: Both clocks, read after the event arrived.
+
+        Raises:
+            InvariantError: `core.states` does not know the pair or the step: a bug.
+        """
+        before, kind = self.state, type(event)
+        if (before, kind) not in TRANSITIONS and (before, kind) not in IGNORED:
+            raise InvariantError(f"{self.name}: nobody decided {kind.__name__} in {before.value}")
+        self._out = []
+        self._deadlines(now)
+        # A deadline may have changed the state under the event.
+        if (self.state, kind) in TRANSITIONS and not self._is_stale(event):
+            self._take_in(event, now)
+        self._due(now)
+        allowed = TRANSITIONS.get((before, kind), TRANSITIONS[before, e.Tick])
+        if self.state not in allowed:
+            raise InvariantError(f"{self.name}: {before.value} to {self.state.value} "
+                                 f"by {kind.__name__} is not in the table")
+        self._publish()
+        return self._out
+
+    def next_timer(self, now: Instant) -> float | None:
+        """Return the seconds until `handle` wants a `Tick`; None while nothing but an event helps."""
+        if self._session is not None:
+            candidate = self.state is State.CANDIDATE and not self.history.blocked
+            return max(0.0, self._session.next_timer(now, self._takeover if candidate else None))
+        wait = self._remains.next_timer(now)
+        if wait is None and self._join_at is not None and self._remains.none:
+            wait = now.wait_until(self._join_at)
+        return None if wait is None or self._finished else max(0.0, wait)
+
+    def status(self) -> Status:
+        """Return the status as of the last event."""
+        session, term = self._session, self._term
+        holder = self._snapshot.holder if self._snapshot is not None else None
+        leading = self.state in (State.PROMOTING, State.LEADER)
+        return Status(
+            election=self.name,
+            state=self.state,
+            reason=self.reason,
+            detail=self.detail,
+            leader=self.node if leading else leader_of(self._queue, holder),
+            token=term.token if term else max(holder.token if holder else 0, self.history.known.token),
+            lease=session.lease.id if session else 0,
+            stop_at=session.lease.stop_at if session else None,
+            candidates=self._queue,
+            blocked=self.history.blocked,
+        )
+
+    def _publish(self) -> None:
+        status = self.status()
+        if self._published is None or replace(self._published, stop_at=status.stop_at) != status:
+            self._out.append(a.Publish(status))
+        self._published = status
+
+    def _become(self, state: State, reason: str, detail: str = "") -> None:
+        self.state, self.reason, self.detail = state, reason, detail
+
+    def _deadlines(self, now: Instant) -> None:
+        """Step down when `stop_at` has come, before anything else is believed (R10, R12)."""
+        if self._session is not None and self._session.lease.left(now) <= 0:
+            self._lose_session(now, "store-lost", "no renewal was proven in time")
+
+    def _is_stale(self, event: e.Event) -> bool:
+        """Return whether the event belongs to a session or term that is over (R9)."""
+        match event:
+            case e.Joined() | e.JoinFailed():
+                return event.serial != self._serial or not self._joining
+            case e.SessionEvent():
+                return self._session is None or event.serial != self._session.serial
+            case e.ResourcesStopped():
+                return event.token != self._remains.stopping
+            case e.Released() | e.ReleaseFailed():
+                return not self._remains.is_pending(event.token)
+            case e.Fenced():
+                return not self._remains.is_unclean(event.token)
+            case e.TermEvent():
+                return self._term is None or event.token != self._term.token
+        return False
+
+    def _take_in(self, event: e.Event, now: Instant) -> None:
+        match event:
+            case e.Started():
+                self._on_started(event)
+            case e.Shutdown():
+                self._close(now, "shutdown")
+            case e.GuardLost():
+                self._close(now, "guard-died")
+            case e.QueueChanged():
+                self._on_queue(event, now)
+            case e.Joined():
+                self._on_joined(event, now)
+            case e.JoinFailed():
+                self._joining = False
+                self._join_at = now.plus(self._join_backoff.failed())
+                self.detail = event.detail
+            case e.Renewed():
+                self._on_renewed(event, now)
+            case e.SessionGone():
+                self._lose_session(now, "lease-lost", event.detail)
+            case e.SessionEvent() if self._session is not None:
+                self._on_session(event, self._session, now)
+            case e.Released():
+                self._emit(self._remains.released(event.token))
+            case e.ReleaseFailed():
+                self._on_release_failed(event, now)
+            case e.Fenced():
+                self._on_fenced(event, now)
+            case e.ResourcesStopped(token=0):
+                self._on_cleaned_up(event, now)
+            case e.TermEvent() if self._term is not None:
+                self._on_term(event, self._term, now)
+
+    def _due(self, now: Instant) -> None:
+        """Do what has become possible; the states' next steps stand here and nowhere else."""
+        if self._session is not None:
+            self._emit(self._session.renewal(now, self.history.known))
+            if self.state is State.CANDIDATE and not self.history.blocked:
+                self._emit(self._session.look(now, self._takeover))
+                self._emit(self._session.take_over(now, self._takeover, self.node))
+            elif self.state is State.PROMOTING and self._term is not None:
+                self._emit(self._term.next_step(self._session, now))
+        elif self.state in (State.STANDBY, State.FENCED) and not self._finished:
+            self._due_without_session(now)
+
+    def _emit(self, action: a.Action | None) -> None:
+        if action is not None:
+            self._out.append(action)
+
+    # --- standby and fenced ---
+
+    def _on_started(self, event: e.Started) -> None:
+        self.history = History(event.known)
+        self._remains.begin(event)
+        if self._remains.dirty:
+            self._become(State.FENCED, "startup", self._remains.dirty)
+
+    def _due_without_session(self, now: Instant) -> None:
+        self._emit(self._remains.due(now))
+        if not self._remains.none or self._joining:
+            return
+        if self._closing:
+            self._finish(clean=True)
+        elif self._join_at is None or now.wait_until(self._join_at) <= 0:
+            self._join_at, self._joining = None, True
+            self._serial += 1
+            self._emit(a.Join(self._serial, self.history.known))
+
+    def _on_joined(self, event: e.Joined, now: Instant) -> None:
+        self._joining = False
+        self._session = Session(event, self.timing, now)
+        if self._session.lease.left(now) <= 0:
+            self._end_session(give_up=True)
+            return
+        self._become(State.CANDIDATE, "")
+        self._observe(event.snapshot, event.known, now)
+
+    def _close(self, now: Instant, reason: str) -> None:
+        """Stop for good: resources first, then the release, then the end."""
+        self._closing = self._closing or reason
+        if self._session is not None and self._term is not None:
+            self._demote(now, reason)
+        elif self.state is State.FENCED:
+            self._finish(clean=False)
+        elif self._session is not None or self._joining:
+            self._joining = False
+            self._end_session(give_up=True)
+            self._become(State.STANDBY, reason)
+
+    def _finish(self, *, clean: bool) -> None:
+        self._finished = True
+        self.reason = self._closing
+        self._emit(a.Finish(clean))
+
+    def _on_cleaned_up(self, event: e.ResourcesStopped, now: Instant) -> None:
+        self._remains.cleaned_up(now, "" if event.clean else event.detail or "a stop failed")
+        state = State.FENCED if self._remains.dirty else State.STANDBY
+        self._become(state, "startup", self._remains.dirty)
+        if self._closing and not event.clean:
+            self._finish(clean=False)
+
+    def _on_fenced(self, event: e.Fenced, now: Instant) -> None:
+        self._remains.fenced(event, now)
+        self.detail = self._remains.dirty
+        if event.clean:
+            self._become(State.STANDBY, self.reason)
+            if self._term is not None:
+                self._stopped(self._term)
+        elif self._closing:
+            self._finish(clean=False)
+
+    def _on_release_failed(self, event: e.ReleaseFailed, now: Instant) -> None:
+        self._remains.release_failed(now)
+        self.detail = event.detail
+        if self._closing:
+            # The guard tries once more, and the journal keeps it for the next run.
+            self._finish(clean=True)
+
+    # --- with a session: candidate, promoting, leader ---
+
+    def _on_renewed(self, event: e.Renewed, now: Instant) -> None:
+        session = self._need_session()
+        try:
+            session.renewed(event, now)
+        except LeaseLostError as error:
+            self._lose_session(now, "store-lost", str(error))
+            return
+        self._join_backoff.reset()
+        if self._term is not None and self._term.arming:
+            self._emit(a.ExtendLease(self._term.token, session.lease))
+        self._observe(event.snapshot, event.known, now)
+
+    def _observe(self, snapshot: Snapshot, known: Known, now: Instant) -> None:
+        """Draw what follows from a linearizable read; a read that went back ends a term (R8)."""
+        was_blocked = self.history.blocked
+        self._emit(self.history.observe(snapshot, known, now))
+        self._takeover.observe(snapshot)
+        self._snapshot = snapshot
+        if snapshot.revision >= self._queue_revision or self.history.blocked != was_blocked:
+            self._queue, self._queue_revision = snapshot.queue, snapshot.revision
+        if self.history.blocked and self._term is not None:
+            self._demote(now, "revision-regressed", self.history.blocked)
+        elif self.state is State.CANDIDATE:
+            self.reason = "revision-regressed" if self.history.blocked else ""
+            self.detail = self.history.blocked or snapshot.broken or self._takeover.waits_for()
+
+    def _on_queue(self, event: e.QueueChanged, now: Instant) -> None:
+        if event.revision < self._queue_revision:
+            return
+        self._queue, self._queue_revision = event.queue, event.revision
+        session = self._session
+        if session is None:
+            return
+        if event.revision >= session.create_revision and not contains(event.queue, session.key):
+            self._lose_session(now, "lease-lost", "the own key is gone")
+        elif self.state is State.CANDIDATE and not session.has_proof_of(event.queue[:1]):
+            session.renew_now(now)
+
+    def _on_session(self, event: e.SessionEvent, session: Session, now: Instant) -> None:
+        match event:
+            case e.RenewalFailed():
+                session.renewal_failed(now)
+            case e.EvidenceGathered():
+                session.looked()
+                self._takeover.learn(event)
+            case e.EvidenceFailed():
+                session.looked()
+                self._takeover.missed(now)
+            case e.TookOver() if session.claim is not None:
+                holder = session.proof.holder if session.proof else None
+                previous = holder.node if holder else ""
+                self._term = Term(session.claim, event.holder_revision, previous)
+                self._become(State.PROMOTING, "elected")
+                self._emit(self.history.took_over(event.token, event.holder_revision))
+            case e.TakeoverRefused() | e.TakeoverFailed():
+                session.take_over_failed(now)
+
+    def _lose_session(self, now: Instant, reason: str, detail: str) -> None:
+        """Leave the queue, or step down (R7, R12)."""
+        if self._term is not None:
+            self._demote(now, reason, detail)
+            return
+        self._end_session(give_up=True)
+        self._join_at = now.plus(self._join_backoff.failed())
+        self._become(State.STANDBY, reason, detail)
+
+    def _end_session(self, *, give_up: bool) -> None:
+        self._emit(a.EndSession(self._serial, give_up))
+        self._session = None
+
+    def _need_session(self) -> Session:
+        if self._session is None:
+            raise InvariantError(f"{self.name}: no session in {self.state.value}")
+        return self._session
+
+    # --- the term ---
+
+    def _on_term(self, event: e.TermEvent, term: Term, now: Instant) -> None:
+        match event:
+            case e.GuardArmed():
+                term.armed = True
+            case e.ResourcesStarted():
+                term.led_at = now
+                self._become(State.LEADER, "elected")
+            case e.StartFailed():
+                self._demote(now, "start-failed", event.detail)
+            case e.ResourceFailed():
+                self._demote(now, "resource-failed", event.detail)
+            case e.ResourcesStopped():
+                if event.clean:
+                    self._become(State.STANDBY, self.reason, self.detail)
+                    self._stopped(term)
+                else:
+                    self._remains.stop_failed(term.token, event.detail)
+                    self._become(State.FENCED, self.reason, event.detail)
+
+    def _demote(self, now: Instant, reason: str, detail: str = "") -> None:
+        """Stop everything; renewing ends here, so that a stop that fails lets the lease run out (R5)."""
+        session, term = self._need_session(), self._need_term()
+        if term.led_at is not None and now.held_since(term.led_at) >= GOOD_TERM:
+            self._start_backoff.reset()
+        if reason in ("start-failed", "resource-failed"):
+            self._join_at = now.plus(self._start_backoff.failed())
+        self._end_session(give_up=False)
+        if not term.starting:
+            self._become(State.STANDBY, reason, detail)
+            self._stopped(term)
+            return
+        self._become(State.DEMOTING, reason, detail)
+        self._emit(a.ReportStopping(term.token))
+        left = now.left_until(session.lease.fence_at)
+        until = now.plus(min(self.timing.stop_timeout, left))
+        self._emit(self._remains.stop(term.token, until, reason))
+
+    def _stopped(self, term: Term) -> None:
+        """Everything of the term is down: only now may it be released (R5)."""
+        if term.arming:
+            self._emit(a.Disarm(term.token))
+        self._remains.stopped(e.PendingRelease(term.token, term.holder_revision, term.record))
+        self._term = None
+
+    def _need_term(self) -> Term:
+        if self._term is None:
+            raise InvariantError(f"{self.name}: no term in {self.state.value}")
+        return self._term

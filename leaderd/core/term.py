@@ -1,0 +1,59 @@
+"""The own term, from the takeover to the last stop."""
+
+from leaderd.core.actions import Action, ArmGuard, StartResources
+from leaderd.core.records import HolderRecord
+from leaderd.core.session import Session
+from leaderd.instant import Instant
+
+
+class Term:
+    """How far a term has come.
+
+    Args:
+        record: What the takeover transaction put; its token names the term.
+        holder_revision: Mod revision of that record.
+        previous: Node that held before, or "".
+
+    Attributes:
+        arming: The guard was told.
+        armed: The guard has answered (R1).
+        starting: A start was asked for, so that there may be something to stop.
+        led_at: When all was started.
+    """
+
+    def __init__(self, record: HolderRecord, holder_revision: int, previous: str) -> None:
+        self.record = record
+        self.holder_revision = holder_revision
+        self.previous = previous
+        self.arming = False
+        self.armed = False
+        self.starting = False
+        self.led_at: Instant | None = None
+
+    @property
+    def token(self) -> int:
+        """The term's fencing token."""
+        return self.record.token
+
+    def next_step(self, session: Session, now: Instant) -> Action | None:
+        """Return the next step of the promotion, None while it must wait.
+
+        Each step wants enough lease left (R2), and nothing starts before the guard answered (R1).
+        """
+        if not self.has_budget(session, now):
+            return None
+        if not self.arming:
+            self.arming = True
+            return ArmGuard(self.token, session.lease, self.record, self.holder_revision)
+        if self.may_start():
+            self.starting = True
+            return StartResources(self.token, session.lease, "elected", self.previous)
+        return None
+
+    def has_budget(self, session: Session, now: Instant) -> bool:
+        """Return whether enough of the lease is left to start something (R2)."""
+        return session.lease.left(now) >= session.lease.timing.start_budget
+
+    def may_start(self) -> bool:
+        """Return whether the guard has answered and nothing was started yet (R1)."""
+        return self.armed and not self.starting
