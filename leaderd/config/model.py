@@ -1,0 +1,149 @@
+"""What may stand in the configuration, piece by piece; INTERFACES: Configuration.
+
+Each table has a model of its own and is checked by itself, so that one bad key hides no other.
+Values that a later version will give a meaning to are refused unless they say what is done anyway:
+a key that is accepted and has no effect would be a promise that is not kept.
+"""
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from leaderd.core.lease import MAX_TTL
+
+NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+NAME_RULE = "must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit"
+ROOT = r"^(/[A-Za-z0-9._-]+)+$"
+SUPPORTED_TYPES = ("script",)
+LATER_TYPES = ("vip", "mount", "process", "systemd", "ocf")
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    remedy = "write it as http://HOST:PORT or https://HOST:PORT"
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"is no URL ({error}); {remedy}") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"is no URL that etcd answers at; {remedy}")
+    if not port:
+        raise ValueError(f"has no port; {remedy} (etcd's own is 2379)")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("has a user in it; use user and password_file")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError(f"has something behind the port; {remedy}")
+    if any(char.isspace() or not char.isprintable() for char in value):
+        raise ValueError(f"has a blank or control character in it; {remedy}")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _only(value: object, remedy: str) -> AfterValidator:
+    """Refuse everything but the value that describes what this version does anyway."""
+
+    def check(given: Any) -> Any:
+        if given != value:
+            raise ValueError(f"is not supported yet; {remedy}")
+        return given
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Path = Annotated[str, Field(min_length=1), AfterValidator(_text)]
+Name = Annotated[str, Field(pattern=NAME)]
+# A day: longer than anything here may sensibly take, and far below where clocks and timers overflow.
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+Command = Annotated[list[Text], Field(min_length=1)]
+FenceStep = Literal["kill", "watchdog", "reboot", "command"]
+
+
+class Table(BaseModel):
+    """A TOML table: its types are taken at their word, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Daemon(Table):
+    """The top of the file, without its sub-tables."""
+
+    node: Name | None = None
+    root: Annotated[str, Field(pattern=ROOT)] = "/leaderd"
+    state_dir: Path | None = None
+    log: Literal["auto", "text", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Etcd(Table):
+    """`[etcd]`."""
+
+    # No default: two nodes that each found an etcd of their own on loopback would both lead.
+    endpoints: Annotated[
+        list[Annotated[str, AfterValidator(_endpoint)]],
+        Field(min_length=1, description="list the URLs of etcd's members, or give --endpoint"),
+    ]
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    user: Annotated[Text, Field(min_length=1)] | None = None
+    password_file: Path | None = None
+
+
+class Api(Table):
+    """`[api]`."""
+
+    socket: Path | None = None
+    socket_group: Text = ""
+    http: Annotated[str, _only("", 'leave it out or write "": status is on the Unix socket')] = ""
+
+
+class Notify(Table):
+    """`[election.notify]`."""
+
+    command: Command
+    timeout: Seconds = 5.0
+
+
+class Election(Table):
+    """`[[election]]`, without its resources and sub-tables. None stands for a scaled default."""
+
+    name: Name
+    guarantee: Annotated[
+        Literal["at-most-one", "at-least-one"],
+        _only("at-most-one", 'leave it out or write "at-most-one"'),
+    ] = "at-most-one"
+    ttl: Annotated[int, Field(ge=2, le=MAX_TTL)] = 10
+    retry_period: Seconds | None = None
+    attempt_timeout: Seconds | None = None
+    hedge_after: Seconds | None = None
+    stop_timeout: Seconds | None = None
+    kill_time: Seconds | None = None
+    start_timeout: Seconds = 30.0
+    margin: Seconds = 0.3
+    clock_drift: Annotated[float, Field(ge=0, lt=0.5)] = 0.10
+    priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    preempt: Annotated[bool, _only(False, "leave it out or write false")] = False
+    preempt_delay: Annotated[Seconds, _only(60.0, "leave it out: there is no preemption")] = 60.0
+    fence: Annotated[list[FenceStep], Field(min_length=1)] = ["kill"]
+    fence_command: list[Text] = []
+    watchdog_device: Path = "/dev/watchdog"
+
+
+class Script(Table):
+    """`[[election.resource]]` of type script."""
+
+    name: Name
+    type: Literal["script"]
+    command: Command | None = None
+    start: Command | None = None
+    stop: Command | None = None
+    monitor: Command | None = None
+    monitor_interval: Seconds | None = None
+    contain: bool = False
