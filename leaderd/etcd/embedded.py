@@ -4,6 +4,7 @@ Not for production: all members share one machine and their data lies in a tempo
 The members die with the process that started them, however it ends (parent-death signal).
 """
 
+import http
 import http.client
 import importlib.util
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from leaderd.clock import BootClock
 from leaderd.errors import EtcdError
 
 _START_TIMEOUT = 30.0
@@ -119,7 +121,7 @@ class Member:
             connection.request("GET", path)
             answer = connection.getresponse()
             text = answer.read().decode()
-            return text if answer.status == 200 else ""
+            return text if answer.status == http.HTTPStatus.OK else ""
         except (OSError, http.client.HTTPException):
             return ""
         finally:
@@ -276,10 +278,11 @@ class EmbeddedCluster:
             EtcdError: A member died or is not healthy in time; with the end of its log.
         """
         waiting = [self.members[index] for index in indexes or range(len(self.members))]
-        until = time.monotonic() + timeout
+        clock = BootClock()
+        until = clock.now().plus(timeout)
         while waiting := [member for member in waiting if not member.healthy()]:
             dead = next((member for member in waiting if not member.running), None)
-            if dead is not None or time.monotonic() > until:
+            if dead is not None or clock.now().left_until(until) <= 0:
                 member = dead or waiting[0]
                 raise EtcdError(f"etcd member {member.name} does not come up: {_tail(member.log)}")
             time.sleep(_POLL)

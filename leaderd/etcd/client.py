@@ -1,0 +1,395 @@
+"""Etcd's members, one channel each: TLS, credentials, deadlines and error mapping.
+
+The only module that knows gRPC and etcd3's stubs; everything above it speaks in `etcd.ops`. A call
+goes to the endpoint it is made on and nowhere else: which endpoint to ask, and whether to ask a
+second one, is decided by the callers, since what proves a renewal must come from one member.
+
+Source: channel options and time-outs as measured, ETCD.md §4; token handling, ETCD.md §8.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import etcd3.etcdrpc as rpc
+import grpc
+import grpc.aio
+
+from leaderd.clock import Clock
+from leaderd.core.proof import KeepaliveAnswer
+from leaderd.errors import EtcdError, EtcdRefusedError
+from leaderd.etcd import ops
+from leaderd.etcd.access import Access, Address, read_access
+from leaderd.etcd.versions import version_warnings
+from leaderd.plan import EtcdPlan
+
+_OPTIONS: Final[Sequence[tuple[str, int]]] = (
+    # Etcd drops clients that ping more often than every 5 s.
+    ("grpc.keepalive_time_ms", 6000),
+    ("grpc.keepalive_timeout_ms", 1500),
+    # Without this one a member that hangs is noticed after 64 s instead of 5.5 s.
+    ("grpc.http2.ping_timeout_ms", 1500),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # The defaults wait for 20 s and more after an outage.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),
+    # Claims about leases hold for etcd's members only, not for whatever a proxy makes of them.
+    ("grpc.enable_http_proxy", 0),
+)
+# A member that knows that it has no leader then refuses instead of waiting for one.
+_HAS_LEADER: Final = ("hasleader", "true")
+_STATUS_TIMEOUT: Final = 2.0
+# The end of a stream without an error; its type stubs do not know it.
+_EOF: Final[Any] = getattr(grpc.aio, "EOF")  # noqa: B009
+_FINAL: Final = frozenset({
+    grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNIMPLEMENTED,
+})
+# Texts of etcd that ask for a new token; api/v3rpc/rpctypes/error.go. The status codes alone do
+# not tell: two of the three come as INVALID_ARGUMENT.
+_STALE_TOKEN: Final = ("invalid auth token", "user name is empty", "revision of auth store is old",
+                       "revision in header is old")
+
+
+class EtcdClient:
+    """All endpoints of one etcd cluster, and which of them to ask first.
+
+    Args:
+        plan: Where etcd is and how to prove who we are.
+        clock: For the instants in answers.
+
+    Raises:
+        ConfigError: An endpoint is no URL, or a file cannot be read.
+    """
+
+    def __init__(self, plan: EtcdPlan, clock: Clock) -> None:
+        access = read_access(plan)
+        self.endpoints = tuple(Endpoint(address, access, clock) for address in access.addresses)
+        self._first = 0
+
+    def order(self) -> tuple["Endpoint", ...]:
+        """Return the endpoints, the one that answered last first."""
+        return self.endpoints[self._first:] + self.endpoints[: self._first]
+
+    def prefer(self, endpoint: "Endpoint") -> None:
+        """Note that this endpoint answered: it is asked first from now on."""
+        self._first = self.endpoints.index(endpoint)
+
+    def avoid(self, endpoint: "Endpoint") -> None:
+        """Note that this endpoint failed: if it was asked first, the next one is from now on."""
+        if self.endpoints[self._first] is endpoint:
+            self._first = (self._first + 1) % len(self.endpoints)
+
+    async def status(self) -> list[ops.MemberStatus]:
+        """Ask every endpoint for its status; those that do not answer say why."""
+        return list(await asyncio.gather(*(endpoint.status() for endpoint in self.endpoints)))
+
+    async def warnings(self) -> list[str]:
+        """Return what is known to be wrong with the etcd versions in use, a sentence each."""
+        return version_warnings([(each.url, each.version) for each in await self.status()])
+
+    async def close(self) -> None:
+        """Close every channel; calls still running are cancelled."""
+        await asyncio.gather(*(endpoint.close() for endpoint in self.endpoints))
+
+
+class Endpoint:
+    """One address of etcd, with its own channel and its own auth token.
+
+    Every method raises EtcdError when etcd does not answer in time or answers with an error, and
+    EtcdRefusedError when asking again would be no use.
+    """
+
+    def __init__(self, address: Address, access: Access, clock: Clock) -> None:
+        self.url = address.url
+        self.clock = clock
+        self._address = address
+        self._access = access
+        self._lock = asyncio.Lock()
+        # None: not asked for yet. "": not needed, or etcd's authentication is switched off.
+        self._token: str | None = None if access.user else ""
+        self._opened: grpc.aio.Channel | None = None
+        self._stubs: dict[Any, Any] = {}
+
+    async def txn(
+        self, compares: Sequence[ops.Compare], then: Sequence[ops.Op], otherwise: Sequence[ops.Op], timeout: float
+    ) -> ops.TxnAnswer:
+        """Run one transaction; reads in it are linearizable.
+
+        It must hold at least one operation: etcd answers a transaction of comparisons alone
+        from the member's own, possibly stale, state.
+        """
+        request = rpc.TxnRequest(
+            compare=[_compare(each) for each in compares],
+            success=[_op(each) for each in then], failure=[_op(each) for each in otherwise],
+        )
+        answer = await self._unary(rpc.KVStub, "Txn", request, timeout)
+        ranges = tuple(
+            tuple(_key_value(kv) for kv in each.response_range.kvs)
+            for each in answer.responses if each.HasField("response_range")
+        )
+        return ops.TxnAnswer(_header(answer.header), bool(answer.succeeded), ranges)
+
+    async def grant(self, ttl: int, timeout: float) -> ops.Grant:
+        """Grant a lease of `ttl` whole seconds or of etcd's minimum, whichever is longer."""
+        answer = await self._unary(rpc.LeaseStub, "LeaseGrant", rpc.LeaseGrantRequest(TTL=ttl), timeout)
+        return ops.Grant(int(answer.ID), int(answer.TTL))
+
+    async def revoke(self, lease: int, timeout: float) -> None:
+        """Revoke a lease, which deletes its keys; fine when it is gone already."""
+        with contextlib.suppress(_NotFoundError):
+            await self._unary(rpc.LeaseStub, "LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease), timeout)
+
+    async def time_to_live(self, lease: int, timeout: float) -> ops.TimeToLive:
+        """Ask how many whole seconds a lease has left: etcd's leader's own opinion, no quorum behind it."""
+        request = rpc.LeaseTimeToLiveRequest(ID=lease)
+        answer = await self._unary(rpc.LeaseStub, "LeaseTimeToLive", request, timeout)
+        return ops.TimeToLive(_header(answer.header), int(answer.TTL), int(answer.grantedTTL))
+
+    async def status(self) -> ops.MemberStatus:
+        """Ask who the member is; never raises for a member that does not answer."""
+        asked = self.clock.now()
+        try:
+            answer = await self._unary(rpc.MaintenanceStub, "Status", rpc.StatusRequest(), _STATUS_TIMEOUT)
+        except EtcdError as error:
+            return ops.MemberStatus(self.url, error=str(error))
+        return ops.MemberStatus(
+            self.url, str(answer.version), int(answer.header.member_id), int(answer.leader),
+            self.clock.now().held_since(asked),
+        )
+
+    async def keepalives(self) -> "KeepaliveStream":
+        """Open a stream of keepalives."""
+        with _mapped(self.url):
+            token = await self._current_token()
+        return KeepaliveStream(self, token, self._stream(rpc.LeaseStub, "LeaseKeepAlive", token))
+
+    async def watch(self, key: str, range_end: str, revision: int) -> "WatchStream":
+        """Open a watch on all keys from `key` up to `range_end`, from `revision` on."""
+        with _mapped(self.url):
+            token = await self._current_token()
+            stream = WatchStream(self, self._stream(rpc.WatchStub, "Watch", token))
+            await stream.begin(key, range_end, revision)
+        return stream
+
+    def forget(self, token: str) -> None:
+        """Drop a token that etcd no longer takes, unless it has been replaced by now."""
+        if self._access.user and self._token == token:
+            self._token = None
+
+    async def close(self) -> None:
+        """Close the channel."""
+        channel, self._opened = self._opened, None
+        self._stubs.clear()
+        if channel is not None:
+            await channel.close(None)
+
+    async def _unary(self, stub: Any, method: str, request: Any, timeout: float) -> Any:
+        with _mapped(self.url, timeout):
+            # Besides gRPC's own deadline, which follows the wall clock.
+            async with asyncio.timeout(timeout):
+                token = await self._current_token()
+                call = getattr(self._stub(stub), method)
+                try:
+                    return await call(request, timeout=timeout, metadata=_metadata(token))
+                except grpc.aio.AioRpcError as error:
+                    if not self._access.user or not _token_is_stale(error):
+                        raise
+                # Such an answer means that nothing was done: asking again cannot do it twice.
+                self.forget(token)
+                token = await self._current_token()
+                return await call(request, timeout=timeout, metadata=_metadata(token))
+
+    def _stream(self, stub: Any, method: str, token: str) -> Any:
+        return getattr(self._stub(stub), method)(metadata=_metadata(token))
+
+    def _stub(self, stub: Any) -> Any:
+        # Opened on first use: a channel belongs to the event loop that runs then.
+        if self._opened is None:
+            self._opened = _channel(self._address, self._access)
+        if stub not in self._stubs:
+            self._stubs[stub] = stub(self._opened)
+        return self._stubs[stub]
+
+    async def _current_token(self) -> str:
+        # Members do not share tokens: each endpoint has its own. The lock makes one login of many
+        # calls that find the token gone at the same time.
+        async with self._lock:
+            if self._token is None:
+                request = rpc.AuthenticateRequest(name=self._access.user, password=self._access.password)
+                try:
+                    self._token = str((await self._stub(rpc.AuthStub).Authenticate(request)).token)
+                except grpc.aio.AioRpcError as error:
+                    if "authentication is not enabled" not in (error.details() or ""):
+                        raise
+                    self._token = ""
+            return self._token or ""
+
+
+class KeepaliveStream:
+    """A stream of keepalives to one endpoint; one request may be out at a time."""
+
+    def __init__(self, endpoint: Endpoint, token: str, call: Any) -> None:
+        self._endpoint = endpoint
+        self._token = token
+        self._call = call
+
+    async def ask(self, lease: int) -> KeepaliveAnswer:
+        """Send one keepalive and wait for its answer. No time-out of its own: the attempt has one.
+
+        Raises:
+            EtcdError: The stream broke or ended. It is closed then, as it is when this is
+                cancelled: a late answer must never be taken for that of a later request.
+        """
+        clock = self._endpoint.clock
+        try:
+            with _mapped(self._endpoint.url, expired=lambda: self._endpoint.forget(self._token)):
+                sent_at = clock.now()
+                await self._call.write(rpc.LeaseKeepAliveRequest(ID=lease))
+                answer = await self._call.read()
+            received_at = clock.now()
+            if answer is _EOF or answer.ID != lease:
+                raise EtcdError(f"{self._endpoint.url}: the keepalive stream ended")
+        except BaseException:
+            self.close()
+            raise
+        return KeepaliveAnswer(sent_at, received_at, int(answer.TTL), int(answer.header.raft_term))
+
+    def close(self) -> None:
+        """Cancel the stream."""
+        self._call.cancel()
+
+
+class WatchStream:
+    """A watch on one endpoint."""
+
+    def __init__(self, endpoint: Endpoint, call: Any) -> None:
+        self._endpoint = endpoint
+        self._call = call
+
+    async def begin(self, key: str, range_end: str, revision: int) -> None:
+        """Send the request that creates the watch."""
+        create = rpc.WatchCreateRequest(
+            key=key.encode(), range_end=range_end.encode(), start_revision=revision
+        )
+        try:
+            await self._call.write(rpc.WatchRequest(create_request=create))
+        except BaseException:
+            self.close()
+            raise
+
+    async def read(self) -> tuple[ops.Change, ...]:
+        """Wait for the next changes, for ever: a watch on a member that hangs is silent.
+
+        Raises:
+            EtcdError: The watch is over: cancelled, compacted, cut off or ended. List again.
+        """
+        while True:
+            with _mapped(self._endpoint.url):
+                answer = await self._call.read()
+            if answer is _EOF:
+                raise EtcdError(f"{self._endpoint.url}: the watch ended")
+            if answer.canceled or answer.compact_revision:
+                why = answer.cancel_reason or f"compacted up to {answer.compact_revision}"
+                raise EtcdError(f"{self._endpoint.url}: the watch was cancelled: {why}")
+            if answer.events:
+                return tuple(_change(event) for event in answer.events)
+
+    def close(self) -> None:
+        """Cancel the stream."""
+        self._call.cancel()
+
+
+class _NotFoundError(EtcdError):
+    """What was named does not exist here; a lease that was just granted may exist elsewhere."""
+
+
+@contextlib.contextmanager
+def _mapped(
+    url: str, timeout: float | None = None, expired: Callable[[], None] | None = None
+) -> Iterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if expired is not None and _token_is_stale(error):
+            expired()
+        raise _translated(url, error) from error
+    except TimeoutError:
+        raise EtcdError(f"{url}: no answer within {timeout or 0:g} s") from None
+    except (asyncio.InvalidStateError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
+        # How grpc.aio reports that a stream ended while it was being written to.
+        raise EtcdError(f"{url}: the stream broke: {error}") from error
+
+
+def _translated(url: str, error: grpc.aio.AioRpcError) -> EtcdError:
+    code, details = error.code(), (error.details() or "").replace("\n", " ")
+    text = f"{url}: {details or code.name}"
+    if "database space exceeded" in details:
+        return EtcdRefusedError(f"{text}: compact and defragment etcd, then `etcdctl alarm disarm`")
+    if "user name is empty" in details:
+        return EtcdRefusedError(f"{text}: etcd wants a user: set etcd.user and etcd.password_file")
+    if code is grpc.StatusCode.NOT_FOUND:
+        return _NotFoundError(text)
+    # A stale token is curable: the next attempt logs in again.
+    final = code in _FINAL and not _token_is_stale(error)
+    return EtcdRefusedError(text) if final else EtcdError(text)
+
+
+def _token_is_stale(error: grpc.aio.AioRpcError) -> bool:
+    return any(text in (error.details() or "") for text in _STALE_TOKEN)
+
+
+def _metadata(token: str) -> tuple[tuple[str, str], ...]:
+    return (_HAS_LEADER, ("token", token)) if token else (_HAS_LEADER,)
+
+
+def _channel(address: Address, access: Access) -> grpc.aio.Channel:
+    if not address.secure:
+        return grpc.aio.insecure_channel(address.target, options=_OPTIONS)
+    credentials = grpc.ssl_channel_credentials(
+        access.ca or None, access.key or None, access.cert or None
+    )
+    return grpc.aio.secure_channel(address.target, credentials, options=_OPTIONS)
+
+
+def _compare(each: ops.Compare) -> Any:
+    target = {"create_revision": "CREATE", "mod_revision": "MOD", "lease": "LEASE"}[each.target.value]
+    return rpc.Compare(
+        key=each.key.encode(), range_end=each.range_end.encode(), target=target,
+        result=each.relation.value, **{each.target.value: each.value},
+    )
+
+
+def _op(each: ops.Op) -> Any:
+    match each:
+        case ops.Put(key, value, lease):
+            put = rpc.PutRequest(key=key.encode(), value=value.encode(), lease=lease)
+            return rpc.RequestOp(request_put=put)
+        case ops.Delete(key):
+            return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
+        case ops.Range(key, range_end):
+            return rpc.RequestOp(request_range=rpc.RangeRequest(
+                key=key.encode(), range_end=range_end.encode(), sort_target="CREATE", sort_order="ASCEND",
+            ))
+
+
+def _header(header: Any) -> ops.Header:
+    return ops.Header(
+        int(header.cluster_id), int(header.member_id), int(header.revision), int(header.raft_term)
+    )
+
+
+def _key_value(kv: Any) -> ops.KeyValue:
+    return ops.KeyValue(
+        kv.key.decode(errors="replace"), kv.value.decode(errors="replace"),
+        int(kv.create_revision), int(kv.mod_revision), int(kv.lease),
+    )
+
+
+def _change(event: Any) -> ops.Change:
+    # Type 1 is DELETE; see Event.EventType in etcd's kv.proto.
+    found = _key_value(event.kv)
+    return ops.Change(found.key, found.mod_revision, None if event.type == 1 else found)

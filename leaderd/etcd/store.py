@@ -1,0 +1,201 @@
+"""What the agent talks to: performs an election's etcd actions and posts what came of them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from leaderd.clock import Clock
+from leaderd.core.actions import EndSession, GatherEvidence, Join, Release, Renew, TakeOver
+from leaderd.core.events import (
+    Event,
+    EvidenceFailed,
+    EvidenceGathered,
+    Joined,
+    JoinFailed,
+    Released,
+    ReleaseFailed,
+    RenewalFailed,
+    Renewed,
+    SessionGone,
+    TakeoverFailed,
+    TakeoverRefused,
+    TookOver,
+)
+from leaderd.core.lease import Timing
+from leaderd.errors import EtcdError, LeaseLostError
+from leaderd.etcd.campaign import Campaign
+from leaderd.etcd.client import EtcdClient, Endpoint
+from leaderd.etcd.evidence import Evidence, gather_evidence
+from leaderd.etcd.hedge import cancelled, first_answer
+from leaderd.etcd.session import Session
+from leaderd.etcd.watch import QueueWatch
+from leaderd.keys import ElectionKeys
+
+StoreAction = Join | Renew | GatherEvidence | TakeOver | Release | EndSession
+
+
+class ElectionStore:
+    """One election in etcd.
+
+    Args:
+        client: The cluster; shared by all elections of the daemon, closed by whoever made it.
+        keys: The election.
+        node: Our name.
+        priority: Ours.
+        timing: The budget with the TTL to ask for.
+        clock: For instants.
+        post: Takes the events, in the event loop's thread; must not block.
+    """
+
+    def __init__(
+        self,
+        client: EtcdClient,
+        keys: ElectionKeys,
+        node: str,
+        priority: int,
+        timing: Timing,
+        clock: Clock,
+        post: Callable[[Event], None],
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._timing = timing
+        self._post = post
+        self._campaign = Campaign(client, keys, node, priority, timing, clock, self._in_background)
+        self._watch = QueueWatch(client, keys, timing.attempt_timeout, post)
+        self._sessions: dict[int, Session] = {}
+        # Every running task and the session it belongs to, 0 for none.
+        self._tasks: dict[asyncio.Task[None], int] = {}
+        self._clean_ups: set[asyncio.Task[None]] = set()
+        self._bugs: asyncio.Queue[BaseException] = asyncio.Queue()
+
+    def perform(self, action: StoreAction) -> None:
+        """Start an action; its outcome is posted. Never blocks."""
+        match action:
+            case Join(serial=serial):
+                self._start(self._join(action), serial)
+            case Renew(serial=serial):
+                self._start(self._renew(action), serial)
+            case GatherEvidence(serial=serial):
+                self._start(self._gather_evidence(action), serial)
+            case TakeOver(serial=serial):
+                self._start(self._take_over(action), serial)
+            case Release():
+                self._start(self._release(action), 0)
+            case EndSession():
+                self._end_session(action)
+
+    async def run(self) -> None:
+        """Follow the queue until cancelled.
+
+        Raises:
+            ExceptionGroup: Something failed in a way that is no answer of etcd's: a bug. The
+                agent must stop.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch.run())
+            group.create_task(self._raise_bugs())
+
+    async def close(self) -> None:
+        """Cancel what runs; leases that are being given up get one more attempt's time for it."""
+        await cancelled(self._tasks)
+        if self._clean_ups:
+            await asyncio.wait(self._clean_ups, timeout=self._timing.attempt_timeout)
+        await cancelled(self._clean_ups)
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def _start(self, work: Coroutine[Any, Any, None], serial: int) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks[task] = serial
+        task.add_done_callback(self._ended)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._clean_ups.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._clean_ups.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._bugs.put_nowait(error)
+
+    async def _raise_bugs(self) -> None:
+        raise await self._bugs.get()
+
+    async def _join(self, action: Join) -> None:
+        try:
+            got = await self._campaign.join()
+        except EtcdError as error:
+            self._post(JoinFailed(action.serial, str(error)))
+            return
+        session = Session(self._client, self._keys, got.timing, got.lease, got.create_revision)
+        self._sessions[action.serial] = session
+        self._post(Joined(
+            action.serial, got.lease, got.timing.ttl, got.sent_at, got.key, got.create_revision,
+            got.snapshot, action.known,
+        ))
+
+    async def _renew(self, action: Renew) -> None:
+        session = self._sessions.get(action.serial)
+        if session is None:
+            self._post(RenewalFailed(action.serial, "the session is over"))
+            return
+        try:
+            sent_at, snapshot = await session.renew()
+        except LeaseLostError as error:
+            self._post(SessionGone(action.serial, str(error)))
+        except EtcdError as error:
+            self._post(RenewalFailed(action.serial, str(error)))
+        else:
+            self._post(Renewed(action.serial, sent_at, snapshot, action.known))
+
+    async def _gather_evidence(self, action: GatherEvidence) -> None:
+        timeout = self._timing.attempt_timeout
+
+        async def leg(endpoint: Endpoint) -> Evidence | str:
+            return await gather_evidence(endpoint, self._keys, action.token, action.lease, timeout)
+
+        try:
+            _, found = await first_answer(
+                self._client.order(), leg, hedge_after=self._timing.hedge_after, timeout=timeout
+            )
+        except EtcdError as error:
+            found = str(error)
+        if isinstance(found, str):
+            self._post(EvidenceFailed(action.serial, found))
+            return
+        self._post(EvidenceGathered(
+            action.serial, action.token, found.remaining, found.granted, found.started_at, found.ended_at
+        ))
+
+    async def _take_over(self, action: TakeOver) -> None:
+        try:
+            revision = await self._campaign.take_over(action)
+        except EtcdError as error:
+            self._post(TakeoverFailed(action.serial, str(error)))
+            return
+        if revision is None:
+            self._post(TakeoverRefused(action.serial))
+        else:
+            self._post(TookOver(action.serial, action.record.token, revision))
+
+    async def _release(self, action: Release) -> None:
+        try:
+            await self._campaign.release(action)
+        except EtcdError as error:
+            self._post(ReleaseFailed(action.token, str(error)))
+        else:
+            self._post(Released(action.token))
+
+    def _end_session(self, action: EndSession) -> None:
+        for task, serial in self._tasks.items():
+            if serial == action.serial:
+                task.cancel()
+        session = self._sessions.pop(action.serial, None)
+        if session is not None:
+            session.close()
+            if action.give_up:
+                self._in_background(self._campaign.give_up(session.lease))
