@@ -8,7 +8,7 @@ sent*: a slow answer that arrives behind a newer one is no restore.
 from dataclasses import replace
 
 from leaderd.core.actions import Remember
-from leaderd.core.records import Known, Snapshot
+from leaderd.core.records import Known, Snapshot, token_epoch
 from leaderd.instant import Instant
 
 # The bare revision is kept in `state_dir` at most this often (seconds); all else, when it changes.
@@ -86,7 +86,8 @@ def regression(snapshot: Snapshot, known: Known) -> str:
     if snapshot.holder is not None and snapshot.holder_revision < known.holder_revision:
         return (f"the holder record went back from revision {known.holder_revision} "
                 f"to {snapshot.holder_revision}")
-    if snapshot.holder is not None and snapshot.epoch == known.epoch and snapshot.holder.token < known.token:
+    of_this_epoch = snapshot.holder is not None and token_epoch(snapshot.holder.token) == snapshot.epoch
+    if snapshot.holder is not None and of_this_epoch and snapshot.holder.token < known.token:
         return f"the fencing token went back from {known.token} to {snapshot.holder.token}"
     return ""
 
