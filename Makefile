@@ -29,10 +29,10 @@ test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
 sim: $(READY)
-	$(BIN)/python -m tests.sim $(if $(N),--schedules $(N)) $(ARGS)
+	$(BIN)/python -m tests.sim $(N) $(ARGS)
 
 chaos: $(READY)
-	$(BIN)/python -m tests.chaos $(if $(N),--faults $(N)) $(ARGS)
+	$(BIN)/python -m tests.chaos $(N) $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)

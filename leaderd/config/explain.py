@@ -110,9 +110,8 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "missing":
         remedy = model.model_fields[str(detail["loc"][-1])].description
         return f"is missing; {remedy}" if remedy else "is missing"
-    if kind in ("too_short", "string_too_short"):
-        return _KINDS[kind]
-    return f"{_KINDS.get(kind) or _limit(kind, context, detail['msg'])}, not {show(value)}"
+    rule = _KINDS.get(kind) or _limit(kind, context, detail["msg"])
+    return rule if value in ("", []) else f"{rule}, not {show(value)}"
 
 
 def _limit(kind: str, context: Mapping[str, Any], message: str) -> str:

@@ -51,7 +51,7 @@ class Pids(_message.Message):
     def __init__(self, guard: _Optional[int] = ..., agent: _Optional[int] = ...) -> None: ...
 
 class Election(_message.Message):
-    __slots__ = ("name", "state", "reason", "detail", "leader", "token", "lease", "guarantee", "valid_for", "paused", "healthy", "since", "candidates", "nodes", "resources")
+    __slots__ = ("name", "state", "reason", "detail", "leader", "token", "lease", "guarantee", "valid_for", "paused", "healthy", "since", "candidates", "nodes", "resources", "blocked")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,7 @@ class Election(_message.Message):
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: str
     reason: str
@@ -82,17 +83,20 @@ class Election(_message.Message):
     candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
     nodes: _containers.RepeatedCompositeFieldContainer[Node]
     resources: _containers.RepeatedCompositeFieldContainer[Resource]
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., leader: _Optional[str] = ..., token: _Optional[int] = ..., lease: _Optional[str] = ..., guarantee: _Optional[str] = ..., valid_for: _Optional[float] = ..., paused: _Optional[bool] = ..., healthy: _Optional[bool] = ..., since: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ...) -> None: ...
+    blocked: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., leader: _Optional[str] = ..., token: _Optional[int] = ..., lease: _Optional[str] = ..., guarantee: _Optional[str] = ..., valid_for: _Optional[float] = ..., paused: _Optional[bool] = ..., healthy: _Optional[bool] = ..., since: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., blocked: _Optional[str] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("node", "priority", "revision")
+    __slots__ = ("node", "priority", "revision", "foreign")
     NODE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    FOREIGN_FIELD_NUMBER: _ClassVar[int]
     node: str
     priority: int
     revision: int
-    def __init__(self, node: _Optional[str] = ..., priority: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+    foreign: bool
+    def __init__(self, node: _Optional[str] = ..., priority: _Optional[int] = ..., revision: _Optional[int] = ..., foreign: _Optional[bool] = ...) -> None: ...
 
 class Node(_message.Message):
     __slots__ = ("node", "state", "reason")

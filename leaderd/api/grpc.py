@@ -1,0 +1,177 @@
+"""The gRPC service on the daemon's Unix socket: status, health, reflection.
+
+Source: INTERFACES.md §7; proto/leaderd/v1/leaderd.proto; the health protocol of grpc.health.v1.
+"""
+
+import asyncio
+import contextlib
+import grp
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from leaderd.api.address import claim
+from leaderd.api.hub import Closed, Hub
+from leaderd.api.messages import change_message, status_message
+from leaderd.api.pb import leaderd_pb2 as pb
+from leaderd.api.pb import leaderd_pb2_grpc
+from leaderd.api.source import StatusSource
+from leaderd.clock import BootClock
+from leaderd.errors import RefusedError
+from leaderd.plan import ApiPlan, Plan
+
+SERVICE = pb.DESCRIPTOR.services_by_name["Leaderd"].full_name
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+# Calls at once; further ones are refused with RESOURCE_EXHAUSTED instead of slowing the agent down.
+_MAX_CALLS = 1000
+# Seconds that streams get to end by themselves when the daemon stops.
+_GRACE = 0.5
+
+_Serving = health_pb2.HealthCheckResponse
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ApiServer:
+    """Answers on the Unix socket as long as `run` runs.
+
+    Args:
+        plan: Says where.
+        source: Is asked anew for every answer.
+    """
+
+    def __init__(self, plan: Plan, source: StatusSource) -> None:
+        self._api = plan.api
+        self._hub = Hub(source, BootClock())
+        self._service = _Leaderd(source, self._hub)
+        self._health = _Health(source, self._hub)
+
+    async def run(self) -> None:
+        """Serve until cancelled; then end every stream and remove the socket.
+
+        Raises:
+            RefusedError: Somebody else listens at the address, or it cannot be used.
+        """
+        server = grpc.aio.server(maximum_concurrent_rpcs=_MAX_CALLS)
+        leaderd_pb2_grpc.add_LeaderdServicer_to_server(  # type: ignore[no-untyped-call] # generated
+            self._service, server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
+        listen(server, self._api)
+        await server.start()
+        try:
+            await self._hub.run()
+            await server.wait_for_termination()
+        finally:
+            await asyncio.shield(server.stop(_GRACE))
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._api.socket)
+
+
+class _Leaderd(leaderd_pb2_grpc.LeaderdServicer):
+    def __init__(self, source: StatusSource, hub: Hub) -> None:
+        self._source = source
+        self._hub = hub
+
+    async def GetStatus(  # noqa: N802 - as in the protocol
+        self, request: pb.GetStatusRequest, context: _Context
+    ) -> pb.GetStatusResponse:
+        report = self._source.report()
+        if request.election:
+            await _require(report, request.election, context)
+            report["elections"] = [e for e in report["elections"] if e["name"] == request.election]
+        return status_message(report)
+
+    async def WatchStatus(  # noqa: N802 - as in the protocol
+        self, request: pb.WatchStatusRequest, context: _Context
+    ) -> AsyncIterator[pb.WatchStatusResponse]:
+        report = self._source.report()
+        if request.election:
+            await _require(report, request.election, context)
+        with self._hub.watcher() as watcher:
+            while True:
+                try:
+                    changes = await watcher.changes()
+                except Closed:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the daemon stops")
+                for election in changes:
+                    if request.election in ("", election["name"]):
+                        yield change_message(report["node"], election)
+
+
+class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # generated, without types
+    """SERVING under an election's name while this node leads it and `stop_at` lies ahead."""
+
+    def __init__(self, source: StatusSource, hub: Hub) -> None:
+        self._source = source
+        self._hub = hub
+
+    async def Check(  # noqa: N802 - as in the protocol
+        self, request: health_pb2.HealthCheckRequest, context: _Context
+    ) -> health_pb2.HealthCheckResponse:
+        status, _left = self._status(request.service)
+        if status == _Serving.SERVICE_UNKNOWN:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r}")
+        return _Serving(status=status)
+
+    async def Watch(  # noqa: N802 - as in the protocol
+        self, request: health_pb2.HealthCheckRequest, context: _Context
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        last = None
+        with self._hub.watcher() as watcher:
+            while True:
+                status, left = self._status(request.service)
+                if status != last:
+                    yield _Serving(status=status)
+                last = status
+                # The deadline passes without any event: look again when it should have come.
+                with contextlib.suppress(TimeoutError):
+                    try:
+                        async with asyncio.timeout(left):
+                            await watcher.changes()
+                    except Closed:
+                        await context.abort(grpc.StatusCode.UNAVAILABLE, "the daemon stops")
+
+    def _status(self, service: str) -> tuple[Any, float | None]:
+        """Return the status of a service, and for how many seconds at most it stays that."""
+        if service in ("", SERVICE):
+            return _Serving.SERVING, None
+        election = next((e for e in self._source.report()["elections"] if e["name"] == service), None)
+        if election is None:
+            return _Serving.SERVICE_UNKNOWN, None
+        left = election["valid_for"] if election["state"] == "leader" else 0.0
+        return (_Serving.SERVING, left) if left > 0 else (_Serving.NOT_SERVING, None)
+
+
+async def _require(report: dict[str, Any], name: str, context: _Context) -> None:
+    names = [election["name"] for election in report["elections"]]
+    if name not in names:
+        known = ", ".join(names) or "none"
+        message = f"no election {name!r} on this node; there are: {known}"
+        await context.abort(grpc.StatusCode.NOT_FOUND, message)
+
+
+def listen(server: grpc.aio.Server, api: ApiPlan) -> None:
+    """Open the socket, for its owner alone or for `socket_group` too.
+
+    Raises:
+        RefusedError: Somebody else listens at the address, or it cannot be used.
+    """
+    claim(api.socket)
+    try:
+        # The socket must never exist with more rights than it ends up with.
+        before = os.umask(0o177)
+        try:
+            server.add_insecure_port(f"unix:{quote(api.socket)}")
+        finally:
+            os.umask(before)
+        if api.socket_group:
+            os.chown(api.socket, -1, grp.getgrnam(api.socket_group).gr_gid)
+            os.chmod(api.socket, 0o660)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise RefusedError(f"api.socket: cannot listen at {api.socket}: {error}") from error

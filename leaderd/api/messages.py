@@ -1,0 +1,41 @@
+"""Turns the status report of INTERFACES.md §5 into protobuf messages and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from leaderd.api.pb import leaderd_pb2 as pb
+
+
+def status_message(report: Mapping[str, Any]) -> pb.GetStatusResponse:
+    """Return a report as a message.
+
+    Raises:
+        ValueError: It has a key that the protocol does not know.
+    """
+    return pb.GetStatusResponse(**report)
+
+
+def change_message(node: str, election: Mapping[str, Any]) -> pb.WatchStatusResponse:
+    """Return one election of a report as the message of a change.
+
+    Raises:
+        ValueError: It has a key that the protocol does not know.
+    """
+    return pb.WatchStatusResponse(node=node, election=pb.Election(**election))
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """Return a message as plain values: every field of the protocol, set or not, in its order.
+
+    Google's own JSON format will not do: it writes 64-bit numbers as texts and leaves out zeros.
+    """
+    return {field.name: _plain(field, getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+
+
+def _plain(field: Any, value: Any) -> Any:
+    if field.type != FieldDescriptor.TYPE_MESSAGE:
+        return list(value) if field.is_repeated else value
+    return [as_dict(item) for item in value] if field.is_repeated else as_dict(value)
