@@ -21,7 +21,7 @@ _LOCK_TRIES = 20
 _LOCK_PAUSE = 0.005
 
 
-def hook_environment(
+def hook_environment(  # noqa: PLR0913, PLR0917 - the hook contract has so many words
     action: str,
     election: str,
     node: str,
@@ -49,9 +49,8 @@ def hook_environment(
         sequence: From `next_sequence`.
         base: The daemon's environment; `os.environ` when left out.
     """
-    inherited = os.environ if base is None else base
     return {
-        **{name: value for name, value in inherited.items() if not _is_ours(name)},
+        **inherited(base),
         "LEADERD_ACTION": action,
         "LEADERD_ELECTION": election,
         "LEADERD_NODE": node,
@@ -61,6 +60,13 @@ def hook_environment(
         "LEADERD_PREVIOUS": previous,
         "LEADERD_TIMEOUT": f"{timeout:.3f}".rstrip("0").rstrip("."),
         "LEADERD_SEQUENCE": str(sequence),
+    }
+
+
+def inherited(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what of the daemon's environment is passed on."""
+    return {
+        name: value for name, value in (os.environ if base is None else base).items() if not _is_ours(name)
     }
 
 

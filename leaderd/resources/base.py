@@ -45,11 +45,14 @@ class Resource(Protocol):
     """A thing that only the leader may run. start and stop may be repeated and are then harmless."""
 
     name: str
-    kind: str
     monitor_interval: float
     """Seconds between two monitors; 0 for none."""
 
-    async def start(self, term: Term, lease: Lease, timeout: float) -> None:
+    @property
+    def kind(self) -> str:
+        """Return its kind, for people; may say what of it is not to be had on this machine."""
+
+    async def start(self, term: Term, lease: Lease, timeout: float) -> None:  # noqa: ASYNC109 - on our own clock
         """Start it within `timeout` seconds.
 
         Raises:

@@ -1,0 +1,202 @@
+"""The resources of one election as a whole: started in order, stopped in reverse, watched in between.
+
+Never two hooks at a time: a stop first kills and reaps whatever start or monitor still runs.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+
+from leaderd.clock import Clock
+from leaderd.core.actions import StartResources, StopResources
+from leaderd.core.events import Event, ResourceFailed, ResourcesStarted, ResourcesStopped, StartFailed
+from leaderd.core.lease import Lease, Timing
+from leaderd.errors import InvariantError, LeaderdError, ResourceError
+from leaderd.instant import Instant
+from leaderd.resources.base import Resource, StopCommand, Term
+from leaderd.resources.contain import Pods
+from leaderd.resources.waiting import done_by
+
+Task = asyncio.Task[None]
+
+
+class ResourceGroup:
+    """Performs the resource actions of one election; every outcome is posted as an event.
+
+    Args:
+        election: Its name.
+        resources: In the order of starting.
+        timing: For `start_timeout`.
+        clock: For deadlines.
+        post: Takes the events.
+        pods: The processes that run hooks, ended with each term; None where no resource has hooks.
+    """
+
+    def __init__(
+        self,
+        election: str,
+        resources: Sequence[Resource],
+        timing: Timing,
+        clock: Clock,
+        post: Callable[[Event], None],
+        pods: Pods | None = None,
+    ) -> None:
+        self.election = election
+        self._resources = tuple(resources)
+        self._timing = timing
+        self._clock = clock
+        self._post = post
+        self._pods = pods
+        self._term = Term(token=0, lease=0, reason="")
+        self._lease: Lease | None = None
+        self._states = {resource.name: "unknown" for resource in resources}
+        # Unfinished tasks, oldest first, and those of them that a stop puts an end to.
+        self._tasks: list[Task] = []
+        self._stoppable: list[Task] = []
+
+    def perform(self, action: StartResources | StopResources) -> None:
+        """Begin to start or stop all; the outcome is posted."""
+        before = self._tasks = [task for task in self._tasks if not task.done()]
+        if isinstance(action, StartResources):
+            self._lease = action.lease
+            self._stoppable = [self._begin(self._start(action, before))]
+        else:
+            for task in self._stoppable:
+                task.cancel()
+            self._stoppable = []
+            self._begin(self._stop(action, before))
+
+    def extend(self, lease: Lease) -> None:
+        """Tell every resource its new deadlines."""
+        self._lease = lease
+        for resource in self._resources:
+            resource.extend(lease)
+
+    def stop_commands(self) -> tuple[StopCommand, ...]:
+        """Return what the guard runs when the agent cannot, in the order of stopping."""
+        return tuple(
+            command for resource in reversed(self._resources) for command in resource.stop_commands()
+        )
+
+    def states(self) -> list[tuple[str, str, str]]:
+        """Return name, kind and state of each resource.
+
+        The state is one of unknown, stopped, starting, started, stopping, failed.
+        """
+        return [(resource.name, resource.kind, self._states[resource.name]) for resource in self._resources]
+
+    def close(self) -> None:
+        """End the processes that run hooks; call it when nothing is started any more."""
+        for task in self._tasks:
+            task.cancel()
+        if self._pods:
+            self._pods.close()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> Task:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks = [*self._tasks, task]
+        return task
+
+    async def _start(self, action: StartResources, before: list[Task]) -> None:
+        self._term = Term(action.token, action.lease.id, action.reason, action.previous)
+        deadline = self._clock.now().plus(self._timing.start_timeout)
+        try:
+            if not await self._settled(before, deadline):
+                raise ResourceError("what ran before has not ended")
+            await self._start_all(deadline)
+        except Exception as error:  # noqa: BLE001 - a bug in a kind must not leave the core waiting
+            self._post(StartFailed(action.token, describe(error)))
+            return
+        self._stoppable = [self._begin(self._watch(action.token))]
+        self._post(ResourcesStarted(action.token))
+
+    async def _start_all(self, deadline: Instant) -> None:
+        for resource in self._resources:
+            self._states[resource.name] = "starting"
+            try:
+                # The lease may have been renewed since the action was made.
+                lease = self._current_lease()
+                await resource.start(self._term, lease, self._clock.now().left_until(deadline))
+            except Exception:
+                self._states[resource.name] = "failed"
+                raise
+            self._states[resource.name] = "started"
+
+    def _current_lease(self) -> Lease:
+        if self._lease is None:
+            raise InvariantError("resources are started without a lease")
+        return self._lease
+
+    async def _stop(self, action: StopResources, before: list[Task]) -> None:
+        same = action.token == self._term.token
+        term = Term(
+            action.token, self._term.lease if same else 0, action.reason, self._term.previous if same else ""
+        )
+        problems: list[str] = []
+        if await self._settled(before, action.until):
+            for resource in reversed(self._resources):
+                problems += await self._stop_one(resource, term, action.until)
+        else:
+            problems.append("what ran before could not be killed")
+        problems += await self._end_term(action.until)
+        self._post(ResourcesStopped(action.token, not problems, "; ".join(problems)))
+
+    async def _settled(self, before: list[Task], deadline: Instant) -> bool:
+        for task in before:
+            if not await done_by(self._clock, deadline, task):
+                task.cancel()
+                return False
+        return True
+
+    async def _stop_one(self, resource: Resource, term: Term, until: Instant) -> list[str]:
+        self._states[resource.name] = "stopping"
+        try:
+            await resource.stop(term, until)
+        except Exception as error:  # noqa: BLE001 - as in _start: the other stops must be tried
+            self._states[resource.name] = "failed"
+            return [describe(error)]
+        self._states[resource.name] = "stopped"
+        return []
+
+    async def _end_term(self, until: Instant) -> list[str]:
+        try:
+            if self._pods:
+                await self._pods.end_term(until)
+        except ResourceError as error:
+            return [describe(error)]
+        return []
+
+    async def _watch(self, token: int) -> None:
+        try:
+            await self._monitor_until_failure()
+        except Exception as error:  # noqa: BLE001 - as in _start
+            self._post(ResourceFailed(token, describe(error)))
+
+    async def _monitor_until_failure(self) -> None:
+        monitored = [resource for resource in self._resources if resource.monitor_interval > 0]
+        due = [(self._clock.now().plus(resource.monitor_interval), resource) for resource in monitored]
+        lost = self._pods and self._pods.lost()
+        wake = lost or asyncio.get_running_loop().create_future()
+        while due:
+            due.sort(key=lambda entry: entry[0])
+            at, resource = due.pop(0)
+            if await done_by(self._clock, at, wake):
+                break
+            await self._monitor(resource)
+            due.append((self._clock.now().plus(resource.monitor_interval), resource))
+        if lost:
+            # Not awaited itself: a cancelled wait would cancel what others look at.
+            await asyncio.wait({lost})
+            raise ResourceError("the contained processes have all died")
+
+    async def _monitor(self, resource: Resource) -> None:
+        try:
+            await resource.monitor(self._term)
+        except Exception:
+            self._states[resource.name] = "failed"
+            raise
+
+
+def describe(error: Exception) -> str:
+    """Return one line about an error; the type too where it is not one of ours."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LeaderdError) else f"{type(error).__name__}: {text}"

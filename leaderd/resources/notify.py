@@ -1,0 +1,83 @@
+"""The notify hook: told of every transition, in order, never two at a time.
+
+It never holds up a start or a stop: it has its own turn beside the resources' hooks.
+"""
+
+import asyncio
+from collections import deque
+
+from leaderd.clock import Clock
+from leaderd.core.status import Status
+from leaderd.errors import ResourceError
+from leaderd.instant import Instant
+from leaderd.plan import NotifyPlan
+from leaderd.resources.base import Term
+from leaderd.resources.contain import Log
+from leaderd.resources.runner import Hook, HookRunner
+from leaderd.resources.script import ended
+from leaderd.resources.waiting import done_by
+
+# When a hook cannot keep up, the oldest news go: the newest tell where things stand.
+QUEUE_LIMIT = 64
+
+
+class Notifier:
+    """Calls the notify hook whenever the state of this node or the leader has changed.
+
+    Args:
+        election: Its name, for the log.
+        plan: Command and time-out.
+        clock: For deadlines.
+        log: Takes failures.
+        runner: Of its own, so that it never waits for a resource's hook, nor that one for it.
+    """
+
+    def __init__(self, election: str, plan: NotifyPlan, clock: Clock, log: Log, runner: HookRunner) -> None:
+        self._election = election
+        self._plan = plan
+        self._clock = clock
+        self._log = log
+        self._runner = runner
+        self._last: tuple[str, str] | None = None
+        self._queue: deque[Status] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def publish(self, status: Status) -> None:
+        """Tell the hook about this status, if its state or leader is another than last time."""
+        news = (status.state.value, status.leader)
+        if news == self._last:
+            return
+        self._last = news
+        self._queue.append(status)
+        if len(self._queue) > QUEUE_LIMIT:
+            left_out = self._queue.popleft()
+            self._log(
+                "warning", "notify cannot keep up; the oldest news is left out",
+                election=self._election, state=left_out.state.value,
+            )
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._work())
+
+    async def close(self, until: Instant) -> None:
+        """Finish what is queued by `until`; kill and reap what then still runs."""
+        if self._task is None or await done_by(self._clock, until, self._task):
+            return
+        self._queue.clear()
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=1.0)
+
+    async def _work(self) -> None:
+        while self._queue:
+            status = self._queue.popleft()
+            try:
+                await self._tell(status)
+            except ResourceError as error:
+                self._log("warning", "notify failed", election=self._election, detail=str(error))
+
+    async def _tell(self, status: Status) -> None:
+        extra = {"LEADERD_STATE": status.state.value, "LEADERD_LEADER": status.leader}
+        hook = Hook("notify", "notify", self._plan.command, extra=extra)
+        term = Term(status.token, status.lease, status.reason)
+        code = await self._runner.run(hook, term, self._clock.now().plus(self._plan.timeout))
+        if code:
+            raise ResourceError(f"notify: it {ended(code)}")
