@@ -1,0 +1,141 @@
+"""What `leaderd check` says of one election: its time budget, its failover times, who enforces what.
+
+Pure: values in, lines and rows out.
+"""
+
+import math
+from collections.abc import Sequence
+
+from leaderd.core.lease import ETCD_LEADER_CHANGE, WAITER_FACTOR, Timing
+from leaderd.plan import ElectionPlan, ResourcePlan
+
+_WIDTH = 76
+# Etcd looks for expired leases every 0.5 s, the waiter for evidence every 0.1 s, and both need a moment.
+# Source: `runLoop` in etcd's lease/lessor.go; measured 0.01 to 0.51 s.
+_EXPIRY_LATE = 0.7
+# A release, the watch event and the takeover transaction (seconds).
+_HAND_OVER = 0.15
+# An attempt that proved nothing is followed by the next after this pause (seconds).
+_ATTEMPT_PAUSE = 0.05
+
+
+def timing_of(plan: ElectionPlan) -> Timing:
+    """Return the time budget of a checked election."""
+    return Timing(
+        ttl=plan.ttl,
+        retry_period=plan.retry_period,
+        attempt_timeout=plan.attempt_timeout,
+        hedge_after=plan.hedge_after,
+        stop_timeout=plan.stop_timeout,
+        kill_time=plan.kill_time,
+        start_timeout=plan.start_timeout,
+        margin=plan.margin,
+        clock_drift=plan.clock_drift,
+    )
+
+
+def draw(timing: Timing) -> list[str]:
+    """Return the budget as a bar to scale, with the instants below it and what each part is for."""
+    instants = (0.0, timing.stop_after, timing.fence_after, timing.window, float(timing.ttl))
+    columns = [round(instant / timing.ttl * _WIDTH) for instant in instants]
+    bar = "".join(
+        sign * (right - left) for sign, left, right in zip("=sk.", columns, columns[1:], strict=False)
+    )
+    lost = 1 + int(
+        (timing.stop_after - timing.retry_period - timing.attempt_timeout)
+        / (timing.attempt_timeout + _ATTEMPT_PAUSE)
+        + 1e-9
+    )
+    return [
+        f"|{bar}|",
+        _scale(columns, instants),
+        f"= {timing.stop_after:6.2f} s  the node leads; renewed every {timing.retry_period:g} s; "
+        + f"{lost} attempts of {timing.attempt_timeout:g} s may fail in a row",
+        f"s {timing.stop_timeout:6.2f} s  from stop_at on the resources are stopped (stop_timeout)",
+        f"k {timing.kill_time:6.2f} s  from fence_at on what is left is killed (kill_time)",
+        f". {timing.ttl - timing.window:6.2f} s  from expires_at on nothing runs here; etcd may expire "
+        + f"the lease after {timing.clock_drift:.0%} clock_drift and {timing.margin:g} s margin",
+    ]
+
+
+def _scale(columns: Sequence[int], instants: Sequence[float]) -> str:
+    """Return the instants under their columns, pushed apart where they would touch."""
+    line = ""
+    for column, instant in zip(columns, instants, strict=True):
+        text = f"{instant:.2f}"
+        line = line.ljust(max(column, len(line) + 1 if line else 0)) + text
+    return line
+
+
+def failovers(plan: ElectionPlan, timing: Timing) -> list[tuple[str, str, str]]:
+    """Return cause, worst time without a leader, and why, for each cause of a change of leader.
+
+    The start hooks of the next node come on top, everywhere.
+    """
+    stop = timing.stop_timeout
+    expiry = timing.ttl + _EXPIRY_LATE
+    notice = timing.retry_period + timing.attempt_timeout
+    kept = timing.stop_after >= timing.retry_period + ETCD_LEADER_CHANGE + timing.attempt_timeout - 1e-9
+    uncovered = [r.name for r in plan.resources if not covered_without_us(r, plan)]
+    outside = f"; {', '.join(uncovered)} would run on: outside the promise" if uncovered else ""
+    return [
+        ("planned stop", _seconds(stop + _HAND_OVER), "stop hooks, then the key is given up"),
+        ("agent killed", _seconds(stop + _HAND_OVER), "the guard stops, then gives the key up"),
+        (
+            "agent hangs",
+            _seconds(timing.stop_after + 0.1 + stop + _HAND_OVER),
+            "the guard waits for stop_at, kills, stops, gives the key up",
+        ),
+        ("guard killed", _seconds(stop + _HAND_OVER), "the agent stops, gives the key up, ends"),
+        ("guard and agent lost", _seconds(expiry), f"the lease runs out{outside}"),
+        ("node lost", _seconds(expiry), "the lease runs out"),
+        (
+            "node and etcd leader lost",
+            _seconds(expiry + ETCD_LEADER_CHANGE),
+            "a new etcd leader grants every lease its full ttl again",
+        ),
+        (
+            "etcd leader lost",
+            "0" if kept else _seconds(stop + _HAND_OVER + ETCD_LEADER_CHANGE),
+            "the leadership is kept" if kept else "may cost the leadership: ttl is short for that",
+        ),
+        (
+            "lease revoked",
+            _seconds(notice + stop + _HAND_OVER),
+            f"noticed, stopped, released; {_seconds(_revoked_unreleased(timing))} if the node cannot release",
+        ),
+        (
+            "all of etcd lost",
+            "until etcd is back",
+            f"the leader stops {timing.stop_after:.1f} s after its last renewal",
+        ),
+    ]
+
+
+def _revoked_unreleased(timing: Timing) -> float:
+    """Return how long the next in line waits for a holder that says nothing more (rule R6c)."""
+    return WAITER_FACTOR * timing.window + timing.margin + _HAND_OVER
+
+
+def enforcers(plan: ElectionPlan) -> list[tuple[str, str, str, str, str, str]]:
+    """Return for each resource who can stop it: name, type, agent, kernel, guard, without any of us."""
+    rows = []
+    for resource in plan.resources:
+        kernel = "yes" if is_contained(resource) else "no"
+        last = kernel if kernel == "yes" or "watchdog" not in plan.fence else "watchdog device"
+        rows.append((resource.name, resource.type, "yes", kernel, "yes", last))
+    return rows
+
+
+def is_contained(resource: ResourcePlan) -> bool:
+    """Return whether the kernel ends the resource with the agent."""
+    return bool(resource.settings.get("contain"))
+
+
+def covered_without_us(resource: ResourcePlan, plan: ElectionPlan) -> bool:
+    """Return whether the resource ends even when everything of leaderd is dead at once."""
+    return is_contained(resource) or "watchdog" in plan.fence
+
+
+def _seconds(value: float) -> str:
+    return f"≤ {math.ceil(value * 10 - 1e-6) / 10:.1f} s"

@@ -1,0 +1,77 @@
+"""`leaderd check`."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from leaderd.cli.options import daemon_options
+from leaderd.cli.table import print_table
+from leaderd.plan import ElectionPlan, Plan
+
+
+@click.command(
+    epilog="Example: leaderd check /etc/leaderd/leaderd.toml",
+    short_help="Validate a configuration and draw its time budget.",
+)
+@click.argument("file", required=False)
+@daemon_options
+def check(file: str | None, config: str | None, **options: Any) -> None:
+    """Validate a configuration; print its time budget, worst failover times and who enforces what.
+
+    Options and variables count as they would for `run`. Exits 0, or 2 with everything that is wrong.
+    """
+    from leaderd.cli.configured import load_configuration
+
+    if file and config:
+        raise click.UsageError("FILE and --config say the same; give one")
+    loaded = load_configuration(file or config, options)
+    plan = loaded.plan
+    click.echo(f"node {plan.node}, etcd {', '.join(plan.etcd.endpoints)}, keys under {plan.root}")
+    click.echo(f"state in {plan.state_dir}, socket {plan.api.socket}")
+    for election in plan.elections:
+        _print_election(election)
+    for warning in [*loaded.warnings, *_missing_programs(plan)]:
+        click.echo(f"warning: {warning}")
+    click.echo("the configuration is valid")
+
+
+def _print_election(plan: ElectionPlan) -> None:
+    from leaderd.cli.budget import draw, enforcers, failovers, timing_of
+
+    timing = timing_of(plan)
+    click.echo(f"\nelection {plan.name}: at most one, ttl {plan.ttl} s, priority {plan.priority}\n")
+    for line in draw(timing):
+        click.echo(f"  {line}")
+    click.echo(f"\nnobody leads for (on top, the start of the resources: at most {plan.start_timeout:g} s)")
+    print_table(("cause", "for", "because"), failovers(plan, timing))
+    if not plan.resources:
+        click.echo("no resources: this election only decides who leads\n")
+    print_table(
+        ("resource", "type", "agent stops it", "kernel, when the agent fails", "guard, when the agent fails",
+         "all of leaderd dead"),
+        enforcers(plan),
+    )
+
+
+def _missing_programs(plan: Plan) -> Iterator[str]:
+    """Yield what cannot be run as things stand here; it may still be put there, so it is no error."""
+    for election in plan.elections:
+        prefix = f"election.{election.name}"
+        commands = [(f"{prefix}.fence_command", list(election.fence_command))]
+        if election.notify:
+            commands.append((f"{prefix}.notify.command", list(election.notify.command)))
+        for resource in election.resources:
+            commands += [
+                (f"{prefix}.resource.{resource.name}.{key}", resource.settings.get(key, []))
+                for key in ("command", "start", "stop", "monitor")
+            ]
+        for key, command in commands:
+            if command and not _runnable(command[0]):
+                yield f"{key}: {command[0]!r} is not there, or not executable"
+
+
+def _runnable(program: str) -> bool:
+    return os.path.isfile(found) if (found := shutil.which(program)) else False

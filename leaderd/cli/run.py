@@ -1,0 +1,91 @@
+"""`leaderd run`: checks everything, takes the lock, and becomes the guard."""
+
+import fcntl
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from leaderd.api.address import claim
+from leaderd.cli.options import daemon_options
+from leaderd.errors import RefusedError
+from leaderd.plan import Plan
+
+_GUARD = "leaderd.guard.main"
+_LOCK_FILE = "lock"
+
+
+@click.command(
+    epilog=(
+        "Example: leaderd run --endpoint http://127.0.0.1:2379 --election db "
+        "--on-start 'systemctl start db' --on-stop 'systemctl stop db'"
+    ),
+    short_help="Run the daemon, in the foreground.",
+)
+@daemon_options
+def run(config: str | None, **options: Any) -> None:
+    """Run the daemon, in the foreground.
+
+    SIGTERM and SIGINT: stop the resources, give leadership up, exit 0. SIGHUP: reload. Each option is
+    also a variable LEADERD_<OPTION> (lists with commas); option before variable before file.
+    """
+    from leaderd.cli.configured import load_configuration
+
+    loaded = load_configuration(config, options)
+    for warning in loaded.warnings:
+        click.echo(f"leaderd: warning: {warning}", err=True)
+    lock = take_lock(loaded.plan.state_dir)
+    claim(loaded.plan.api.socket)
+    become_guard(loaded.plan, lock)
+
+
+def take_lock(state_dir: str) -> int:
+    """Take the directory for this daemon alone, for as long as the returned descriptor is open.
+
+    Returns:
+        An inheritable descriptor; the file behind it holds our process id, which the guard keeps.
+
+    Raises:
+        RefusedError: Another daemon runs on it, or the directory cannot be used.
+    """
+    path = os.path.join(state_dir, _LOCK_FILE)
+    try:
+        os.makedirs(state_dir, mode=0o700, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise RefusedError(f"state_dir: {path} cannot be used: {error.strerror}; give --state-dir") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        text = f"already running on {state_dir} as process {owner}; stop it, or give another --state-dir"
+        raise RefusedError(text) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    os.set_inheritable(lock, True)
+    return lock
+
+
+def become_guard(plan: Plan, lock: int) -> NoReturn:
+    """Replace this process by the guard, with the plan in a file that has no name.
+
+    Args:
+        plan: Everything the daemon needs to know.
+        lock: Descriptor of the lock, to be kept open.
+    """
+    memory = os.memfd_create("leaderd-plan", 0)
+    text = json.dumps({"plan": json.loads(plan.encode())}).encode()
+    while text:
+        text = text[os.write(memory, text):]
+    os.lseek(memory, 0, os.SEEK_SET)
+    # -P keeps the working directory off the module path; only somebody who ran us from there already
+    # (`python -m leaderd`) trusts it.
+    trusted = ["-P"] if sys.path[0] != os.getcwd() else []
+    arguments = [sys.executable, *trusted, "-m", _GUARD]
+    arguments += ["--plan-fd", str(memory), "--lock-fd", str(lock)]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, arguments, os.environ)

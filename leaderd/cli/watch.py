@@ -1,0 +1,36 @@
+"""`leaderd watch`."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from leaderd.cli.options import config_option, socket_option, socket_path
+
+
+@click.command(epilog="Example: leaderd watch db -o json", short_help="Print one line per change.")
+@click.argument("name", required=False, default="")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of output.")
+@config_option
+@socket_option
+def watch(name: str, output: str, config: str | None, socket: str | None) -> None:
+    """Print how election NAME, or each, stands, then one line per change, until the daemon stops."""
+    from leaderd.api.client import watch_status
+
+    for change in watch_status(socket_path(socket, config, os.environ), name):
+        click.echo(json.dumps(change) if output == "json" else _line(change))
+
+
+def _line(change: Mapping[str, Any]) -> str:
+    words = [change["since"], change["node"], change["name"], change["state"]]
+    facts = {
+        "reason": change["reason"],
+        "leader": change["leader"],
+        "token": change["token"],
+        "valid_for": f"{change['valid_for']:.1f}" if change["valid_for"] > 0 else "",
+        "detail": json.dumps(change["detail"]) if change["detail"] else "",
+        "blocked": change["blocked"],
+    }
+    return " ".join([*words, *(f"{key}={value}" for key, value in facts.items() if value)])
