@@ -16,7 +16,7 @@ from leaderd.core.actions import Release, TakeOver
 from leaderd.core.lease import Timing
 from leaderd.core.records import Snapshot
 from leaderd.errors import EtcdError, EtcdRefusedError, InvariantError
-from leaderd.etcd.client import EtcdClient, Endpoint
+from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.hedge import first_answer
 from leaderd.etcd.ops import Compare, Delete, Grant, Put, Relation, Target
 from leaderd.etcd.retry import retrying

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -135,8 +136,7 @@ class Member:
 class EmbeddedCluster:
     """One or three etcd members that can be killed, paused and restarted one by one.
 
-    Synchronous: `start` takes about two seconds. Start it from a thread that lives as long as the
-    cluster shall, since the parent-death signal belongs to the thread that forked.
+    Synchronous: `start` takes about two seconds.
 
     Args:
         members: How many; 1 or 3.
@@ -162,6 +162,8 @@ class EmbeddedCluster:
         self._options = tuple(options)
         self._scheme = scheme
         self.members: list[Member] = []
+        # The parent-death signal comes when the *thread* that forked ends: so one of our own forks.
+        self._forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="etcd")
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -316,10 +318,11 @@ class EmbeddedCluster:
             "--logger", "zap", "--log-outputs", "stderr", *self._options,
         ]
         with member.log.open("ab") as log:
-            member.process = subprocess.Popen(
+            member.process = self._forker.submit(
+                subprocess.Popen,
                 [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )
+            ).result()
         member.paused = False
 
 

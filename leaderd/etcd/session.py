@@ -4,7 +4,7 @@ from leaderd.core.lease import Timing
 from leaderd.core.proof import KeepaliveAnswer, Verdict, judge_renewal
 from leaderd.core.records import Snapshot
 from leaderd.errors import EtcdError, LeaseLostError
-from leaderd.etcd.client import EtcdClient, Endpoint, KeepaliveStream
+from leaderd.etcd.client import Endpoint, EtcdClient, KeepaliveStream
 from leaderd.etcd.hedge import first_answer
 from leaderd.etcd.snapshot import take_snapshot
 from leaderd.instant import Instant

@@ -24,7 +24,7 @@ from leaderd.core.events import (
 from leaderd.core.lease import Timing
 from leaderd.errors import EtcdError, LeaseLostError
 from leaderd.etcd.campaign import Campaign
-from leaderd.etcd.client import EtcdClient, Endpoint
+from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.evidence import Evidence, gather_evidence
 from leaderd.etcd.hedge import cancelled, first_answer
 from leaderd.etcd.session import Session

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from leaderd.core.events import Event, QueueChanged
 from leaderd.core.records import CandidateKey
 from leaderd.errors import EtcdError
-from leaderd.etcd.client import EtcdClient, Endpoint, WatchStream
+from leaderd.etcd.client import Endpoint, EtcdClient, WatchStream
 from leaderd.etcd.hedge import cancelled
 from leaderd.etcd.ops import Change
 from leaderd.etcd.retry import PAUSE
