@@ -18,6 +18,8 @@ from leaderd.instant import Instant
 WAITER_FACTOR = 1.001
 # Etcd checkpoints leases longer than this, and may bring them back short (ETCD.md §2).
 MAX_TTL = 300
+# With clocks that run so differently no budget is worth its name.
+MAX_DRIFT = 0.5
 # An etcd leader change takes about this long at etcd's default election timeout of 1 s.
 ETCD_LEADER_CHANGE = 3.0
 
@@ -87,7 +89,7 @@ class Timing:
                          "kill_time", "start_timeout", "margin")
             if not (value := getattr(self, name)) > 0
         ]
-        if not 0 <= self.clock_drift < 0.5:
+        if not 0 <= self.clock_drift < MAX_DRIFT:
             found.append(f"clock_drift = {self.clock_drift:g} must lie in 0 … 0.5")
         if not 2 <= self.ttl <= MAX_TTL:
             found.append(f"ttl = {self.ttl} must lie in 2 … {MAX_TTL}")

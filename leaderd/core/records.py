@@ -9,10 +9,11 @@ client/v3/concurrency/election.go.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from leaderd.core.lease import Timing
+from leaderd.core.lease import MAX_DRIFT, Timing
 from leaderd.instant import Instant
 
 _REVISION_BITS = 40
@@ -106,15 +107,28 @@ class HolderRecord:
                 raise ValueError(f"state {fields['state']!r}")
             return HolderRecord(
                 int(fields["token"]), str(fields["node"]), int(fields["lease"], 16), fields["state"],
-                int(fields["ttl"]), fields["window_ms"] / 1000, fields["stop_ms"] / 1000,
-                float(fields.get("clock_drift", 0.10)),
+                int(fields["ttl"]), _seconds(fields["window_ms"]), _seconds(fields["stop_ms"]),
+                _drift(fields.get("clock_drift", 0.10)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"holder record {text[:200]!r} is not readable: {error}") from error
 
 
 def _milliseconds(seconds: float) -> int:
     return int(-(-seconds * 1000 // 1))
+
+
+def _seconds(milliseconds: float) -> float:
+    # JSON as Python reads it has NaN and Infinity, and a wait for NaN seconds is over at once.
+    if not 0 < milliseconds < math.inf:
+        raise ValueError(f"{milliseconds} ms is no duration")
+    return milliseconds / 1000
+
+
+def _drift(value: float) -> float:
+    if not 0 <= value < MAX_DRIFT:
+        raise ValueError(f"clock_drift {value} does not lie in 0 … 0.5")
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True)
