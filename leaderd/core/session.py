@@ -1,6 +1,7 @@
 """One session: a lease, its key in the queue, when to renew it, and the way from its proof to a takeover."""
 
 from leaderd.core.actions import GatherEvidence, Renew, TakeOver
+from leaderd.core.backoff import Backoff
 from leaderd.core.events import Joined, Renewed
 from leaderd.core.lease import Lease, Timing
 from leaderd.core.queue import Queue, is_first
@@ -37,6 +38,7 @@ class Session:
         self._renewing = False
         self._again = False
         self._looking = False
+        self._claim_backoff = Backoff(FAILED_ATTEMPT_PAUSE, self.lease.timing.retry_period)
 
     # --- renewals ---
 
@@ -112,9 +114,14 @@ class Session:
                         self.claim)
 
     def take_over_failed(self, now: Instant) -> None:
-        """Judge again on a new proof: somebody was faster, or the answer is lost."""
+        """Judge again on a new proof: somebody was faster, or the answer is lost.
+
+        With growing delay: where etcd refuses every takeover, nobody is served by trying in a loop.
+        """
         self.claim = self.proof = None
-        self.renew_now(now)
+        pause = self._claim_backoff.failed()
+        if now.left_until(self._renew_at) > pause:
+            self._renew_at = now.plus(pause)
 
     # --- timers ---
 
