@@ -72,11 +72,14 @@ class Takeover:
             nothing observed allows any.
         """
         holder = self._holder
-        if holder is None:
-            return self._full_window(self._blank_at)
-        opening = self._holder_opens_at(holder, own_token)
-        if token_epoch(holder.token) >= self._epoch or holder.token == own_token:
-            return opening
+        if holder is not None and holder.token > own_token:
+            # Only an etcd that went back can show this, to a node that remembers nothing (R8).
+            return None
+        opening = self._full_window(self._blank_at)
+        if holder is not None:
+            opening = self._holder_opens_at(holder, own_token)
+            if token_epoch(holder.token) >= self._epoch or holder.token == own_token:
+                return opening
         fresh = self._full_window(self._epoch_at)
         if opening is None or fresh is None:
             return None
@@ -128,6 +131,8 @@ class Takeover:
         holder = self._holder
         if holder is None:
             return "no holder record: waits one full window, in case somebody still holds"
+        if token_epoch(holder.token) > self._epoch:
+            return f"the holder's token {holder.token} is of a later epoch than etcd's: raise the epoch"
         if token_epoch(holder.token) < self._epoch:
             return "the epoch is new: waits one full window, in case somebody still holds"
         if holder.state == "held" and self._gone_at is not None:
