@@ -77,9 +77,10 @@ class Election:
         if (before, kind) not in TRANSITIONS and (before, kind) not in IGNORED:
             raise InvariantError(f"{self.name}: nobody decided {kind.__name__} in {before.value}")
         self._out = []
+        stale = self._is_stale(event)
         self._deadlines(now)
-        # A deadline may have changed the state under the event.
-        if (self.state, kind) in TRANSITIONS and not self._is_stale(event):
+        # A deadline may have changed the state under the event, or asked for what it seems to answer.
+        if (self.state, kind) in TRANSITIONS and not stale and not self._is_stale(event):
             self._take_in(event, now)
         self._due(now)
         allowed = TRANSITIONS.get((before, kind), TRANSITIONS[before, e.Tick])
@@ -164,8 +165,6 @@ class Election:
                 self._joining = False
                 self._join_at = now.plus(self._join_backoff.failed())
                 self.detail = event.detail
-            case e.Renewed():
-                self._on_renewed(event, now)
             case e.SessionGone():
                 self._lose_session(now, "lease-lost", event.detail)
             case e.SessionEvent() if self._session is not None:
@@ -227,7 +226,8 @@ class Election:
 
     def _close(self, now: Instant, reason: str) -> None:
         """Stop for good: resources first, then the release, then the end."""
-        self._closing = self._closing or reason
+        if not self._closing or reason == "guard-died":
+            self._closing = reason
         if self._session is not None and self._term is not None:
             self._demote(now, reason)
         elif self.state is State.FENCED:
@@ -238,9 +238,9 @@ class Election:
             self._become(State.STANDBY, reason)
 
     def _finish(self, *, clean: bool) -> None:
-        self._finished = True
-        self.reason = self._closing
-        self._emit(a.Finish(clean))
+        if not self._finished:
+            self._finished, self.reason = True, self._closing
+            self._emit(a.Finish(clean))
 
     def _on_cleaned_up(self, event: e.ResourcesStopped, now: Instant) -> None:
         self._remains.cleaned_up(now, "" if event.clean else event.detail or "a stop failed")
@@ -268,8 +268,7 @@ class Election:
 
     # --- with a session: candidate, promoting, leader ---
 
-    def _on_renewed(self, event: e.Renewed, now: Instant) -> None:
-        session = self._need_session()
+    def _on_renewed(self, event: e.Renewed, session: Session, now: Instant) -> None:
         try:
             session.renewed(event, now)
         except LeaseLostError as error:
@@ -282,14 +281,18 @@ class Election:
 
     def _observe(self, snapshot: Snapshot, known: Known, now: Instant) -> None:
         """Draw what follows from a linearizable read; a read that went back ends a term (R8)."""
-        was_blocked = self.history.blocked
+        before = self.history.blocked, self.history.known.epoch
         self._emit(self.history.observe(snapshot, known, now))
         self._takeover.observe(snapshot)
         self._snapshot = snapshot
-        if snapshot.revision >= self._queue_revision or self.history.blocked != was_blocked:
+        # Revisions of another history say nothing about which of two queues is newer.
+        anew = (self.history.blocked, self.history.known.epoch) != before
+        if anew or snapshot.revision >= self._queue_revision:
             self._queue, self._queue_revision = snapshot.queue, snapshot.revision
         if self.history.blocked and self._term is not None:
             self._demote(now, "revision-regressed", self.history.blocked)
+        elif self._term is not None and self._term.is_disowned(snapshot):
+            self._demote(now, "lease-lost", "the holder record is no longer ours")
         elif self.state is State.CANDIDATE:
             self.reason = "revision-regressed" if self.history.blocked else ""
             self.detail = self.history.blocked or snapshot.broken or self._takeover.waits_for()
@@ -308,6 +311,8 @@ class Election:
 
     def _on_session(self, event: e.SessionEvent, session: Session, now: Instant) -> None:
         match event:
+            case e.Renewed():
+                self._on_renewed(event, session, now)
             case e.RenewalFailed():
                 session.renewal_failed(now)
             case e.EvidenceGathered():
@@ -316,12 +321,15 @@ class Election:
             case e.EvidenceFailed():
                 session.looked()
                 self._takeover.missed(now)
-            case e.TookOver() if session.claim is not None:
+            case e.TookOver() if session.claim is not None and session.claim.token == event.token:
                 holder = session.proof.holder if session.proof else None
                 previous = holder.node if holder else ""
                 self._term = Term(session.claim, event.holder_revision, previous)
                 self._become(State.PROMOTING, "elected")
                 self._emit(self.history.took_over(event.token, event.holder_revision))
+                if self.history.blocked:
+                    # A read went back while the answer was on its way (R8).
+                    self._demote(now, "revision-regressed", self.history.blocked)
             case e.TakeoverRefused() | e.TakeoverFailed():
                 session.take_over_failed(now)
 
@@ -338,21 +346,16 @@ class Election:
         self._emit(a.EndSession(self._serial, give_up))
         self._session = None
 
-    def _need_session(self) -> Session:
-        if self._session is None:
-            raise InvariantError(f"{self.name}: no session in {self.state.value}")
-        return self._session
-
     # --- the term ---
 
     def _on_term(self, event: e.TermEvent, term: Term, now: Instant) -> None:
         match event:
             case e.GuardArmed():
-                term.armed = True
-            case e.ResourcesStarted():
+                term.armed = term.arming
+            case e.ResourcesStarted() if term.starting:
                 term.led_at = now
                 self._become(State.LEADER, "elected")
-            case e.StartFailed():
+            case e.StartFailed() if term.starting:
                 self._demote(now, "start-failed", event.detail)
             case e.ResourceFailed():
                 self._demote(now, "resource-failed", event.detail)
@@ -363,10 +366,15 @@ class Election:
                 else:
                     self._remains.stop_failed(term.token, event.detail)
                     self._become(State.FENCED, self.reason, event.detail)
+                    if self._closing == "guard-died":
+                        # Nobody is left to fence: the next guard finds the term in the journal.
+                        self._finish(clean=False)
 
     def _demote(self, now: Instant, reason: str, detail: str = "") -> None:
         """Stop everything; renewing ends here, so that a stop that fails lets the lease run out (R5)."""
-        session, term = self._need_session(), self._need_term()
+        session, term = self._session, self._term
+        if session is None or term is None:
+            raise InvariantError(f"{self.name}: nothing to step down from in {self.state.value}")
         if term.led_at is not None and now.held_since(term.led_at) >= GOOD_TERM:
             self._start_backoff.reset()
         if reason in ("start-failed", "resource-failed"):
@@ -388,8 +396,3 @@ class Election:
             self._emit(a.Disarm(term.token))
         self._remains.stopped(e.PendingRelease(term.token, term.holder_revision, term.record))
         self._term = None
-
-    def _need_term(self) -> Term:
-        if self._term is None:
-            raise InvariantError(f"{self.name}: no term in {self.state.value}")
-        return self._term

@@ -1,7 +1,7 @@
 """The own term, from the takeover to the last stop."""
 
 from leaderd.core.actions import Action, ArmGuard, StartResources
-from leaderd.core.records import HolderRecord
+from leaderd.core.records import HolderRecord, Snapshot, token_epoch
 from leaderd.core.session import Session
 from leaderd.instant import Instant
 
@@ -34,6 +34,16 @@ class Term:
     def token(self) -> int:
         """The term's fencing token."""
         return self.record.token
+
+    def is_disowned(self, snapshot: Snapshot) -> bool:
+        """Return whether a proven read shows that somebody changed the holder record under this term.
+
+        Successors judge by that record alone (R6): without it they would not wait for this window.
+        A read from before the own takeover does not count, but one of a restored history does.
+        """
+        if snapshot.revision < self.holder_revision and snapshot.epoch == token_epoch(self.token):
+            return False
+        return snapshot.holder is None or snapshot.holder.token != self.token
 
     def next_step(self, session: Session, now: Instant) -> Action | None:
         """Return the next step of the promotion, None while it must wait.
