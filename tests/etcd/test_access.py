@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from leaderd.clock import BootClock
 from leaderd.core.actions import Join
-from leaderd.core.events import JoinFailed, Released, RenewalFailed, Renewed
+from leaderd.core.events import EvidenceGathered, JoinFailed, Released, RenewalFailed, Renewed
 from leaderd.core.lease import Timing
 from leaderd.core.records import Known
 from leaderd.errors import ConfigError, EtcdRefusedError
@@ -86,7 +86,7 @@ async def test_a_whole_term_with_a_password(login: Callable[..., EtcdPlan]) -> N
         a, b = opened.player(login()), opened.player(login(), "b")
         took = await a.lead()
         await b.join()
-        await b.answer(b.evidence_on(a.record()), object)  # type: ignore[arg-type]
+        await b.answer(b.evidence_on(a.record()), EvidenceGathered)
         await a.answer(a.release(took), Released)
 
 
