@@ -46,15 +46,15 @@ def draw(timing: Timing) -> list[str]:
         / (timing.attempt_timeout + _ATTEMPT_PAUSE)
         + 1e-9
     )
+    held = f"renewed every {timing.retry_period:g} s; {lost} tries of {timing.attempt_timeout:g} s may fail"
+    spare = f"{timing.clock_drift:.0%} clock_drift and {timing.margin:g} s margin"
     return [
         f"|{bar}|",
         _scale(columns, instants),
-        f"= {timing.stop_after:6.2f} s  the node leads; renewed every {timing.retry_period:g} s; "
-        + f"{lost} attempts of {timing.attempt_timeout:g} s may fail in a row",
+        f"= {timing.stop_after:6.2f} s  the node leads; {held} in a row",
         f"s {timing.stop_timeout:6.2f} s  from stop_at on the resources are stopped (stop_timeout)",
         f"k {timing.kill_time:6.2f} s  from fence_at on what is left is killed (kill_time)",
-        f". {timing.ttl - timing.window:6.2f} s  from expires_at on nothing runs here; etcd may expire "
-        + f"the lease after {timing.clock_drift:.0%} clock_drift and {timing.margin:g} s margin",
+        f". {timing.ttl - timing.window:6.2f} s  from expires_at on nothing runs here: {spare}",
     ]
 
 

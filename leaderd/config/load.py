@@ -1,5 +1,6 @@
 """Turns file, environment and command line into the checked plan, or says everything that is wrong."""
 
+import grp
 import os
 import re
 import stat
@@ -91,6 +92,14 @@ def _table(tables: Mapping[str, Any], key: str, report: Report) -> Mapping[str, 
     return {}
 
 
+def _group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 class _Loading:
     """The parts of one `load`, which share where problems go and what paths count from."""
 
@@ -161,6 +170,8 @@ class _Loading:
             if table.socket
             else default_socket(self._machine.environ, self._machine.uid)
         )
+        if table.socket_group and not _group_exists(table.socket_group):
+            self._report.problem("api.socket_group", f"{show(table.socket_group)} is no group of this machine")
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
             self._report.problem("api.socket", f"{show(path)} is longer than {MAX_SOCKET_PATH} bytes")
         return ApiPlan(path, table.socket_group, table.http)

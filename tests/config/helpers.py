@@ -1,0 +1,55 @@
+"""A configuration that is right, to be broken in one place at a time."""
+
+import copy
+from typing import Any
+
+from leaderd.config.load import Loaded, Machine, load
+from leaderd.config.source import Source
+from leaderd.errors import ConfigError
+
+MACHINE = Machine(environ={}, uid=0, hostname="host-a", terminal=False)
+GOOD: dict[str, Any] = {
+    "node": "a",
+    "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
+    "election": [
+        {
+            "name": "db",
+            "resource": [{"name": "app", "type": "script", "command": ["/bin/app"]}],
+            "notify": {"command": ["/bin/notify"]},
+        }
+    ],
+}
+
+
+def good(**changes: Any) -> dict[str, Any]:
+    """Return the right configuration with changes, keyed "etcd__ca_file", "election__ttl", "script__stop"."""
+    tables = copy.deepcopy(GOOD)
+    places = {
+        "etcd": tables["etcd"],
+        "api": tables.setdefault("api", {}),
+        "election": tables["election"][0],
+        "script": tables["election"][0]["resource"][0],
+        "notify": tables["election"][0]["notify"],
+    }
+    for key, value in changes.items():
+        place, _, name = key.rpartition("__")
+        target = places[place] if place else tables
+        if value is None:
+            target.pop(name, None)
+        else:
+            target[name] = value
+    return tables
+
+
+def loaded(tables: dict[str, Any], machine: Machine = MACHINE, **options: Any) -> Loaded:
+    """Load tables as a file in / would give them."""
+    return load(Source(tables, "/"), options, machine)
+
+
+def problems(tables: dict[str, Any], machine: Machine = MACHINE, **options: Any) -> list[str]:
+    """Return what is wrong; empty when nothing is."""
+    try:
+        loaded(tables, machine, **options)
+    except ConfigError as error:
+        return error.problems
+    return []
