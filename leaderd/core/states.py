@@ -47,7 +47,7 @@ _ROWS: dict[Pair, set[State]] = {
     (_C, e.EvidenceGathered): {_C},
     (_C, e.EvidenceFailed): {_C},
     # Between the takeover and the first start there is nothing to stop.
-    (_C, e.TookOver): {_P},
+    (_C, e.TookOver): {_P, _S},
     (_C, e.TakeoverRefused): {_C},
     (_C, e.TakeoverFailed): {_C},
     (_P, e.Renewed): {_P, _D, _S},
@@ -66,7 +66,7 @@ _ROWS: dict[Pair, set[State]] = {
 }
 for _state in State:
     _ROWS[_state, e.Tick] = {_state}
-    _ROWS[_state, e.QueueChanged] = {_state, *({_D, _S} if _state is _P else {_D} if _state is _L else ())}
+    _ROWS[_state, e.QueueChanged] = {_state} | {_C: {_S}, _P: {_D, _S}, _L: {_D}}.get(_state, set())
     for _last in (e.Shutdown, e.GuardLost):
         _ROWS[_state, _last] = {
             _C: {_S}, _P: {_D, _S}, _L: {_D}

@@ -6,7 +6,7 @@ import pytest
 
 from leaderd.core import actions as a
 from leaderd.core import events as e
-from leaderd.core.lease import Timing
+from leaderd.core.lease import Lease, Timing
 from leaderd.core.records import HolderRecord, fencing_token
 from leaderd.core.states import State
 from tests.play import TEN, FakeEtcd, Player, at
@@ -58,7 +58,7 @@ def test_r1_the_guard_is_told_all_it_needs_to_act_alone() -> None:
     play = Player().elected(1.0)
     record = play.last(a.TakeOver).record
     play.at(1.1, play.took_over()).expect(
-        a.ArmGuard(record.token, a.Lease(0xA1, TEN, at(1.0)), record, play.etcd.holder_revision)
+        a.ArmGuard(record.token, Lease(0xA1, TEN, at(1.0)), record, play.etcd.holder_revision)
     )
 
 
@@ -674,7 +674,7 @@ def test_r12_a_renewal_counts_from_when_it_was_sent() -> None:
     play = Player().lead(1.0)
     play.at(2.2).expect(a.Renew)
     play.at(3.1, play.renewed(2.2, 3.1)).expect(
-        a.ExtendLease(play.token, a.Lease(0xA1, TEN, at(2.2)))
+        a.ExtendLease(play.token, Lease(0xA1, TEN, at(2.2)))
     )
     play.at(3.41).expect(a.Renew)
     play.at(8.39).nothing()
