@@ -1,0 +1,58 @@
+"""The generated code is what the proto file says, loads under both protobufs, and knows every field."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leaderd.api.messages import as_dict, status_message
+from tests.api.fakes import FakeSource
+
+ROOT = Path(__file__).parents[2]
+GENERATED = ("leaderd_pb2.py", "leaderd_pb2.pyi", "leaderd_pb2_grpc.py")
+
+
+def test_the_generated_code_is_not_stale(tmp_path: Path) -> None:
+    """`make proto` after every change of the proto file."""
+    pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed: cannot compare generated code")
+    subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", f"-Ileaderd/api/pb={ROOT}/proto/leaderd/v1",
+         f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", f"--grpc_python_out={tmp_path}",
+         "leaderd/api/pb/leaderd.proto"],
+        check=True,
+    )
+    for name in GENERATED:
+        fresh = (tmp_path / "leaderd/api/pb" / name).read_text()
+        assert (ROOT / "leaderd/api/pb" / name).read_text() == fresh, f"{name} is stale: run make proto"
+
+
+@pytest.mark.parametrize("implementation", ["python", "upb"])
+def test_both_protobuf_implementations_carry_the_whole_report(implementation: str) -> None:
+    """The agent runs on the one (etcd3 needs it), the command line on the other."""
+    script = (
+        "from google.protobuf.internal import api_implementation\n"
+        "from leaderd.api import grpc, client\n"
+        "from leaderd.api.messages import as_dict, status_message\n"
+        "from tests.api.fakes import FakeSource\n"
+        f"assert api_implementation.Type() == {implementation!r}\n"
+        "report = FakeSource().report()\n"
+        "message = status_message(report)\n"
+        "assert as_dict(type(message).FromString(message.SerializeToString())) == report\n"
+    )
+    environ = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=environ)
+
+
+def test_a_report_with_an_unknown_field_is_a_mistake_of_ours() -> None:
+    """Not silently left out: the proto file has to learn it."""
+    with pytest.raises(ValueError, match="surprise"):
+        status_message({**FakeSource().report(), "surprise": 1})
+
+
+def test_what_is_not_reported_has_its_zero() -> None:
+    """A reader finds every key, always."""
+    report = as_dict(status_message({"node": "a"}))
+    assert report["elections"] == []
+    assert report["pids"] == {"guard": 0, "agent": 0}
