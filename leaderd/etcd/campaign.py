@@ -20,7 +20,7 @@ from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.hedge import first_answer
 from leaderd.etcd.ops import Compare, Delete, Grant, Put, Relation, Target
 from leaderd.etcd.retry import retrying
-from leaderd.etcd.snapshot import read_answer, snapshot_ranges
+from leaderd.etcd.snapshot import build_snapshot, snapshot_ranges
 from leaderd.instant import Instant
 from leaderd.keys import ElectionKeys
 
@@ -206,7 +206,9 @@ class Campaign:
                 (Compare(key, Target.CREATE, Relation.EQUAL, 0),), (put, *ranges), ranges,
                 self._timing.attempt_timeout,
             )
-            snapshot = read_answer(self._keys, answer, asked_at, self._clock.now())
+            snapshot = build_snapshot(
+                self._keys, answer.header, answer.ranges, asked_at, self._clock.now()
+            )
             ours = next((each for each in snapshot.queue if each.key == key), None)
             if ours is None or ours.lease != grant.lease:
                 raise EtcdError(f"{endpoint.url}: {key} stands there already without our lease")

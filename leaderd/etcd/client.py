@@ -115,12 +115,13 @@ class Endpoint:
         self._stubs: dict[Any, Any] = {}
 
     async def txn(
-        self, compares: Sequence[ops.Compare], then: Sequence[ops.Op], otherwise: Sequence[ops.Op], timeout: float
+        self, compares: Sequence[ops.Compare], then: Sequence[ops.Op], otherwise: Sequence[ops.Op],
+        timeout: float,
     ) -> ops.TxnAnswer:
         """Run one transaction; reads in it are linearizable.
 
-        It must hold at least one operation: etcd answers a transaction of comparisons alone
-        from the member's own, possibly stale, state.
+        It must hold an operation: etcd answers comparisons alone from the member's own, possibly
+        stale, state.
         """
         request = rpc.TxnRequest(
             compare=[_compare(each) for each in compares],
@@ -132,6 +133,13 @@ class Endpoint:
             for each in answer.responses if each.HasField("response_range")
         )
         return ops.TxnAnswer(_header(answer.header), bool(answer.succeeded), ranges)
+
+    async def read(self, span: ops.Range, timeout: float, *, revision: int = 0) -> ops.Reading:
+        """Read a range: linearizable; with a revision, as it was then, which needs no quorum."""
+        request = _range(span)
+        request.revision, request.serializable = revision, revision > 0
+        answer = await self._unary(rpc.KVStub, "Range", request, timeout)
+        return ops.Reading(_header(answer.header), tuple(_key_value(kv) for kv in answer.kvs))
 
     async def grant(self, ttl: int, timeout: float) -> ops.Grant:
         """Grant a lease of `ttl` whole seconds or of etcd's minimum, whichever is longer."""
@@ -370,10 +378,14 @@ def _op(each: ops.Op) -> Any:
             return rpc.RequestOp(request_put=put)
         case ops.Delete(key):
             return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
-        case ops.Range(key, range_end):
-            return rpc.RequestOp(request_range=rpc.RangeRequest(
-                key=key.encode(), range_end=range_end.encode(), sort_target="CREATE", sort_order="ASCEND",
-            ))
+        case ops.Range():
+            return rpc.RequestOp(request_range=_range(each))
+
+
+def _range(span: ops.Range) -> Any:
+    return rpc.RangeRequest(
+        key=span.key.encode(), range_end=span.range_end.encode(), sort_target="CREATE", sort_order="ASCEND"
+    )
 
 
 def _header(header: Any) -> ops.Header:

@@ -51,7 +51,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Read all keys from `key` up to `range_end`, smallest create revision first. Never serializable."""
+    """All keys from `key` up to `range_end`, smallest create revision first."""
 
     key: str
     range_end: str
@@ -79,6 +79,14 @@ class Header:
     member_id: int
     revision: int
     raft_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What stands in a range; the header's revision is that of the whole store at that moment."""
+
+    header: Header
+    found: tuple[KeyValue, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,40 +4,50 @@ import json
 
 from leaderd.core.records import CandidateKey, HolderRecord, Snapshot
 from leaderd.etcd.client import Endpoint
-from leaderd.etcd.ops import KeyValue, Range, TxnAnswer
+from leaderd.etcd.ops import Header, KeyValue, Range
 from leaderd.instant import Instant
 from leaderd.keys import ElectionKeys
 
 
 def snapshot_ranges(keys: ElectionKeys) -> tuple[Range, Range]:
-    """Return the operations whose results `read_answer` understands."""
+    """Return the ranges that a snapshot is made of: the queue, and the records."""
     return Range(keys.prefix, keys.range_end), Range(keys.control, keys.control_end)
 
 
 async def take_snapshot(endpoint: Endpoint, keys: ElectionKeys, timeout: float) -> Snapshot:
-    """Read an election's keys through one member, at one revision.
+    """Read an election's keys through one member, at one revision, without a raft proposal.
 
-    A transaction of reads alone costs no raft proposal; it is answered after the member has
-    confirmed with a quorum how far it must have come (ReadIndex).
+    The queue is read after the member has confirmed with a quorum how far it must have come
+    (ReadIndex); the records then as they were at that same revision, which the member has. One
+    transaction of two reads would do as well, but etcd 3.5 refuses even that one when it is out of
+    space, and every leader would step down.
 
     Args:
         endpoint: Which member.
         keys: The election.
-        timeout: Seconds.
+        timeout: Seconds for each of the two requests.
 
     Raises:
         EtcdError: No answer.
     """
+    queue_range, control_range = snapshot_ranges(keys)
     sent_at = endpoint.clock.now()
-    answer = await endpoint.txn((), snapshot_ranges(keys), (), timeout)
-    return read_answer(keys, answer, sent_at, endpoint.clock.now())
+    queue = await endpoint.read(queue_range, timeout)
+    controls = await endpoint.read(control_range, timeout, revision=queue.header.revision)
+    return build_snapshot(
+        keys, queue.header, (queue.found, controls.found), sent_at, endpoint.clock.now()
+    )
 
 
-def read_answer(
-    keys: ElectionKeys, answer: TxnAnswer, sent_at: Instant, received_at: Instant
+def build_snapshot(
+    keys: ElectionKeys,
+    header: Header,
+    ranges: tuple[tuple[KeyValue, ...], ...],
+    sent_at: Instant,
+    received_at: Instant,
 ) -> Snapshot:
-    """Return the snapshot in the answer of a transaction that ran `snapshot_ranges`."""
-    queue, controls = answer.ranges
+    """Return the snapshot that the results of `snapshot_ranges`, read at one revision, make."""
+    queue, controls = ranges
     records = {each.key: each for each in controls}
     holder, epoch = records.pop(keys.holder, None), records.pop(keys.epoch, None)
     broken, record, number = "", None, 0
@@ -47,10 +57,10 @@ def read_answer(
     except ValueError as error:
         broken = str(error)
     return Snapshot(
-        cluster_id=answer.header.cluster_id,
-        member_id=answer.header.member_id,
-        raft_term=answer.header.raft_term,
-        revision=answer.header.revision,
+        cluster_id=header.cluster_id,
+        member_id=header.member_id,
+        raft_term=header.raft_term,
+        revision=header.revision,
         sent_at=sent_at,
         received_at=received_at,
         queue=tuple(candidate(each) for each in queue),

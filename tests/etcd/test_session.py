@@ -10,7 +10,7 @@ from leaderd.clock import BootClock
 from leaderd.core.lease import Timing
 from leaderd.core.proof import KeepaliveAnswer
 from leaderd.errors import EtcdError, LeaseLostError
-from leaderd.etcd.ops import Header, KeyValue, TxnAnswer
+from leaderd.etcd.ops import Header, KeyValue, Range, Reading
 from leaderd.etcd.session import Session
 from leaderd.keys import ElectionKeys
 
@@ -64,10 +64,12 @@ class Member:
         self.streams.append(Stream(self))
         return self.streams[-1]
 
-    async def txn(self, *_: Any) -> TxnAnswer:
+    async def read(self, span: Range, timeout: float, revision: int = 0) -> Reading:
         await asyncio.sleep(self.read_takes)
         ours = KeyValue(KEYS.key(LEASE), "{}", self.revision, self.revision, self.lease)
-        return TxnAnswer(Header(1, 2, 9, self.read_term), True, ((ours,) if self.stands else (), ()))
+        header = Header(1, 2, 9, self.read_term)
+        assert revision == (0 if span.key == KEYS.prefix else header.revision)
+        return Reading(header, (ours,) if self.stands and span.key == KEYS.prefix else ())
 
 
 class Cluster:
