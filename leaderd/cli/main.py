@@ -78,14 +78,14 @@ def run_command(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - a bug too is told in one line
         lines, code = _explain(error)
         for line in lines:
-            click.echo(line, err=True)
+            click.echo(_printable(line), err=True)
     return code if isinstance(code, int) else 0
 
 
 def _explain(error: Exception) -> tuple[list[str], int]:
     """Return what to print for an error, and the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        return [error.format_message()], _USAGE
+        return error.format_message().splitlines(), _USAGE
     if isinstance(error, click.ClickException):
         return [f"leaderd: {_usage_text(error)}"], _USAGE
     if isinstance(error, ConfigError):
@@ -93,6 +93,11 @@ def _explain(error: Exception) -> tuple[list[str], int]:
     if isinstance(error, LeaderdError):
         return [f"leaderd: {error}"], _UNREACHABLE if isinstance(error, UnreachableError) else _REFUSED
     return [f"leaderd: internal error, please report it: {_place(error)}"], _REFUSED
+
+
+def _printable(line: str) -> str:
+    """Return the line with whatever would make two of it, or move the cursor, as an escape."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 
 
 def _usage_text(error: click.ClickException) -> str:

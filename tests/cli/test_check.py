@@ -1,0 +1,104 @@
+"""`check`: the budget to scale, failover times, enforcers."""
+
+from pathlib import Path
+
+import pytest
+
+from leaderd.cli.budget import draw, enforcers, failovers, timing_of
+from leaderd.cli.main import run_command
+from tests.cli.helpers import leaderd
+from tests.config.helpers import good, loaded
+
+CONFIG = """
+node = "a"
+[etcd]
+endpoints = ["http://127.0.0.1:2379"]
+[[election]]
+name = "db"
+[[election.resource]]
+name = "app"
+type = "script"
+command = ["/no/such/hook"]
+[[election.resource]]
+name = "inside"
+type = "script"
+command = ["/bin/true"]
+contain = true
+"""
+
+
+def test_a_right_configuration_is_drawn_and_exit_0(tmp_path: Path) -> None:
+    """By position, by -c, from standard input: the same."""
+    config = tmp_path / "leaderd.toml"
+    config.write_text(CONFIG)
+    by_position = leaderd("check", str(config))
+    assert (by_position.returncode, by_position.stderr) == (0, "")
+    assert by_position.stdout == leaderd("check", "-c", str(config)).stdout
+    assert leaderd("check", "-", stdin=CONFIG).stdout == by_position.stdout
+    assert "election db: at most one, ttl 10 s" in by_position.stdout
+    assert "warning: election.db.resource.app.command: '/no/such/hook' is not there" in by_position.stdout
+
+
+def test_a_terminal_that_knows_no_unicode(tmp_path: Path) -> None:
+    """Question marks, but an answer."""
+    result = leaderd("check", "-", stdin=CONFIG, env={"PYTHONIOENCODING": "ascii"})
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_wrong_one_is_exit_2_with_every_problem(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """On standard error, a line each."""
+    config = tmp_path / "leaderd.toml"
+    config.write_text(CONFIG.replace("127.0.0.1:2379", "x").replace('"script"', '"vip"'))
+    assert run_command(["check", str(config)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 3
+
+
+def test_the_bar_is_to_scale() -> None:
+    """At the defaults: 6.2 s lead, 2 s stop, 0.5 s kill, 1.3 s spare, of 10."""
+    plan = loaded(good()).plan.elections[0]
+    bar, scale, *_ = draw(timing_of(plan))
+    counts = [bar.count(sign) / 76 for sign in "=sk."]
+    assert counts == pytest.approx([0.62, 0.20, 0.05, 0.13], abs=0.015)
+    assert scale.split() == ["0.00", "6.20", "8.20", "8.70", "10.00"]
+    assert abs(scale.index("8.20") - bar.index("k")) <= 1
+
+
+@pytest.mark.parametrize("ttl", [3, 4, 5, 7, 10, 30, 60, 300])
+def test_any_ttl_can_be_drawn(ttl: int) -> None:
+    """The instants stay apart and in order."""
+    _bar, scale, *_ = draw(timing_of(loaded(good(election__ttl=ttl)).plan.elections[0]))
+    numbers = [float(word) for word in scale.split()]
+    assert len(numbers) == 5
+    assert numbers == sorted(numbers)
+
+
+def test_failover_times_by_cause() -> None:
+    """Worst cases at the defaults, in the issue's words."""
+    plan = loaded(good()).plan.elections[0]
+    rows = {cause: time for cause, time, _why in failovers(plan, timing_of(plan))}
+    assert rows["node lost"] == "≤ 10.7 s"
+    assert rows["etcd leader lost"] == "0"
+    assert rows["planned stop"] == rows["agent killed"] == "≤ 2.2 s"
+    assert rows["lease revoked"] == "≤ 4.4 s"
+    assert rows["all of etcd lost"] == "until etcd is back"
+
+
+def test_a_short_ttl_shows_what_an_etcd_leader_change_costs() -> None:
+    """The same thing that the warning says."""
+    plan = loaded(good(election__ttl=5)).plan.elections[0]
+    rows = {cause: (time, why) for cause, time, why in failovers(plan, timing_of(plan))}
+    assert rows["etcd leader lost"][1].startswith("may cost")
+
+
+def test_the_enforcers_depend_on_containment_and_watchdog() -> None:
+    """DESIGN: the table of enforcers."""
+    assert enforcers(loaded(good()).plan.elections[0]) == [("app", "script", "yes", "no", "yes", "no")]
+    contained = loaded(good(script__contain=True)).plan.elections[0]
+    assert enforcers(contained) == [("app", "script", "yes", "yes", "yes", "yes")]
+    watched = loaded(good(election__fence=["kill", "watchdog"])).plan.elections[0]
+    assert enforcers(watched) == [("app", "script", "yes", "no", "yes", "watchdog device")]
+    bare = loaded(good()).plan.elections[0]
+    reasons = [why for cause, _time, why in failovers(bare, timing_of(bare)) if cause == "guard and agent lost"]
+    assert "app would run on: outside the promise" in reasons[0]
