@@ -111,6 +111,8 @@ class ArmGuard(Action):
     """The term's record as the takeover put it, for the guard's own release."""
     holder_revision: int
     """Its mod revision, for the same."""
+    previous: str = ""
+    """Node that led before, for the stop hooks that the guard may run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from leaderd.core.term import Term
 from leaderd.errors import InvariantError, LeaseLostError
 from leaderd.instant import Instant
 
-# A term at least this long shows that its resources work: failures are counted anew (seconds).
-GOOD_TERM = 60.0
+# A rest this short is the rounding of a sum: asking for less would not move the clock (seconds).
+TIMER_RESOLUTION = 1e-4
 
 
 class Election:
@@ -94,11 +94,14 @@ class Election:
         """Return the seconds until `handle` wants a `Tick`; None while nothing but an event helps."""
         if self._session is not None:
             candidate = self.state is State.CANDIDATE and not self.history.blocked
-            return max(0.0, self._session.next_timer(now, self._takeover if candidate else None))
-        wait = self._remains.next_timer(now)
-        if wait is None and self._join_at is not None and self._remains.none:
-            wait = now.wait_until(self._join_at)
-        return None if wait is None or self._finished else max(0.0, wait)
+            wait: float | None = self._session.next_timer(now, self._takeover if candidate else None)
+        else:
+            wait = self._remains.next_timer(now)
+            if wait is None and self._join_at is not None and self._remains.none:
+                wait = now.wait_until(self._join_at)
+        if wait is None or self._finished:
+            return None
+        return max(wait, TIMER_RESOLUTION) if wait > 0 else 0.0
 
     def status(self) -> Status:
         """Return the status as of the last event."""
@@ -301,8 +304,7 @@ class Election:
         if event.revision < self._queue_revision:
             return
         self._queue, self._queue_revision = event.queue, event.revision
-        session = self._session
-        if session is None:
+        if (session := self._session) is None:
             return
         if event.revision >= session.create_revision and not contains(event.queue, session.key):
             self._lose_session(now, "lease-lost", "the own key is gone")
@@ -375,7 +377,7 @@ class Election:
         session, term = self._session, self._term
         if session is None or term is None:
             raise InvariantError(f"{self.name}: nothing to step down from in {self.state.value}")
-        if term.led_at is not None and now.held_since(term.led_at) >= GOOD_TERM:
+        if term.was_good(now):
             self._start_backoff.reset()
         if reason in ("start-failed", "resource-failed"):
             self._join_at = now.plus(self._start_backoff.failed())

@@ -5,6 +5,9 @@ from leaderd.core.records import HolderRecord, Snapshot, token_epoch
 from leaderd.core.session import Session
 from leaderd.instant import Instant
 
+# A term at least this long shows that its resources work: failures are counted anew (seconds).
+GOOD_TERM = 60.0
+
 
 class Term:
     """How far a term has come.
@@ -35,6 +38,10 @@ class Term:
         """The term's fencing token."""
         return self.record.token
 
+    def was_good(self, now: Instant) -> bool:
+        """Return whether the resources ran long enough to be trusted again."""
+        return self.led_at is not None and now.held_since(self.led_at) >= GOOD_TERM
+
     def is_disowned(self, snapshot: Snapshot) -> bool:
         """Return whether a proven read shows that somebody changed the holder record under this term.
 
@@ -54,7 +61,7 @@ class Term:
             return None
         if not self.arming:
             self.arming = True
-            return ArmGuard(self.token, session.lease, self.record, self.holder_revision)
+            return ArmGuard(self.token, session.lease, self.record, self.holder_revision, self.previous)
         if self.may_start():
             self.starting = True
             return StartResources(self.token, session.lease, "elected", self.previous)

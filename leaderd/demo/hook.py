@@ -1,7 +1,7 @@
 """The demo's resource: a writer that must never run twice.
 
 Run as `python -I -S hook.py JOURNAL start|stop|monitor`, as any hook script. `start` notes the moment and
-leaves a daemon behind that writes a beat every 20 ms; `stop` kills it and notes that it is gone. All
+leaves a daemon behind that writes a beat every 20 ms; `stop` kills it, if it runs, and notes that. All
 nodes of the demo share a machine, so one clock orders everything that stands in the journal.
 
     <JOURNAL>  one JSON object a line: {"node": str, "token": int, "event": "start" | "beat" | "stop",
@@ -64,10 +64,12 @@ def _start(journal: str) -> None:
 
 def _stop(journal: str) -> None:
     pid = _writer(journal)
-    if pid:
-        os.kill(pid, signal.SIGKILL)
-        while _writer(journal):
-            time.sleep(0.001)
+    if pid == 0:
+        # It ended with its last beat, whoever ended it.
+        return
+    os.kill(pid, signal.SIGKILL)
+    while _writer(journal):
+        time.sleep(0.001)
     _note(journal, "stop")
 
 

@@ -1,6 +1,5 @@
 """A leaderd node as a child process that can be killed, stopped and looked into."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -10,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from leaderd.errors import LeaderdError
-
-_PR_SET_PDEATHSIG = 1
+from leaderd.etcd.embedded import tied
 
 
 class Node:
@@ -58,11 +56,9 @@ class Node:
         """Start the daemon; its output is appended to the log."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "leaderd", "run", "-c", str(self.config)],
+                tied([sys.executable, "-m", "leaderd", "run", "-c", str(self.config)], signal.SIGTERM),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment,
                 start_new_session=True,
-                # One thread and no gRPC here, so that running Python between fork and exec is safe.
-                preexec_fn=_end_with_parent,  # noqa: PLW1509
             )
 
     @property
@@ -150,6 +146,3 @@ def _command(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     return b""
 
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

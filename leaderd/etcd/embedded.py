@@ -30,15 +30,22 @@ _POLL = 0.05
 # A start is repeated on new ports this often: between finding a free port and etcd's listening on
 # it, somebody else may take it.
 _STARTS = 3
-# Asks the kernel to kill etcd when we die, then becomes etcd under the same pid. A `preexec_fn`
-# would do it too, but forks without exec in a process that may have gRPC's threads. The parent's
-# pid is compared since it may have died before the signal was asked for.
+# Asks the kernel for a signal when the parent dies, then becomes the program under the same pid.
 _TIE = (
     "import ctypes,os,sys;"
-    "ctypes.CDLL(None).prctl(1,9,0,0,0);"
-    "os.getppid()==int(sys.argv[1]) or sys.exit(1);"
-    "os.execv(sys.argv[2],sys.argv[2:])"
+    "ctypes.CDLL(None).prctl(1,int(sys.argv[1]),0,0,0);"
+    "os.getppid()==int(sys.argv[2]) or sys.exit(1);"
+    "os.execv(sys.argv[3],sys.argv[3:])"
 )
+
+
+def tied(command: Sequence[str], number: signal.Signals) -> list[str]:
+    """Return the command that runs `command` and gets a signal when the thread that started it ends.
+
+    A `preexec_fn` would do it too, but runs Python in the fork of a process that may have gRPC's
+    threads. The parent's pid is compared since it may have died before the signal was asked for.
+    """
+    return [sys.executable, "-I", "-S", "-c", _TIE, str(int(number)), str(os.getpid()), *command]
 
 
 def find_etcd() -> Path:
@@ -122,9 +129,10 @@ class Member:
             connection.request("GET", path)
             answer = connection.getresponse()
             text = answer.read().decode()
-            return text if answer.status == http.HTTPStatus.OK else ""
         except (OSError, http.client.HTTPException):
             return ""
+        else:
+            return text if answer.status == http.HTTPStatus.OK else ""
         finally:
             connection.close()
 
@@ -203,11 +211,12 @@ class EmbeddedCluster:
                 for index in range(self._count):
                     self._launch(self.members[index], program)
                 self.wait_healthy()
-                return
             except BaseException as error:
                 self.stop()
                 if not isinstance(error, EtcdError) or attempt == _STARTS:
                     raise
+            else:
+                return
 
     def stop(self) -> None:
         """Kill every member and remove the data, unless the directory was given."""
@@ -291,6 +300,7 @@ class EmbeddedCluster:
 
     def _lay_out(self) -> None:
         self._directory = self._given or Path(tempfile.mkdtemp(prefix="leaderd-etcd-"))
+        self._directory.mkdir(parents=True, exist_ok=True)
         ports = _free_ports(3 * self._count)
         self.members = [
             Member(
@@ -320,7 +330,7 @@ class EmbeddedCluster:
         with member.log.open("ab") as log:
             member.process = self._forker.submit(
                 subprocess.Popen,
-                [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *command],
+                tied(command, signal.SIGKILL),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             ).result()
         member.paused = False

@@ -58,7 +58,7 @@ def test_r1_the_guard_is_told_all_it_needs_to_act_alone() -> None:
     play = Player().elected(1.0)
     record = play.last(a.TakeOver).record
     play.at(1.1, play.took_over()).expect(
-        a.ArmGuard(record.token, Lease(0xA1, TEN, at(1.0)), record, play.etcd.holder_revision)
+        a.ArmGuard(record.token, Lease(0xA1, TEN, at(1.0)), record, play.etcd.holder_revision, "z")
     )
 
 

@@ -1,0 +1,255 @@
+"""The agent process: puts the parts together, then waits. The only module that knows all the others.
+
+Started by the guard as `python -m leaderd.app --link-fd N --plan-fd M`; see `guard.main` for both.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from leaderd import log
+from leaderd.agent import ElectionLoop, Ports
+from leaderd.api.grpc import ApiServer
+from leaderd.clock import BootClock, boot_id
+from leaderd.core import actions as a
+from leaderd.core import events as e
+from leaderd.core.election import Election
+from leaderd.core.lease import Timing
+from leaderd.core.records import HolderRecord
+from leaderd.core.states import State
+from leaderd.core.status import Status
+from leaderd.errors import LeaderdError
+from leaderd.etcd.client import EtcdClient
+from leaderd.etcd.store import ElectionStore
+from leaderd.guard.link import ArmOrder, GuardLink
+from leaderd.keys import ElectionKeys
+from leaderd.memory import Memory
+from leaderd.plan import ElectionPlan, Plan
+from leaderd.report import Report
+from leaderd.resources.build import Site, build
+from leaderd.resources.contain import Pods
+from leaderd.resources.group import ResourceGroup
+
+# What a notify hook or a helper process may still take when everything else is done, in seconds.
+_LAST_WORDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What the guard knows of an election's earlier runs."""
+
+    pending: e.PendingRelease | None = None
+    unclean: int = 0
+
+    @staticmethod
+    def read(fields: dict[str, Any] | None) -> "Recovery":
+        """Read the block that the guard put beside the plan."""
+        if not fields:
+            return Recovery()
+        pending = fields["pending"]
+        return Recovery(
+            pending and e.PendingRelease(
+                int(pending["token"]), int(pending["holder_revision"]),
+                HolderRecord.decode(pending["record"]),
+            ),
+            int(fields["unclean"]),
+        )
+
+
+class GuardPort:
+    """The guard as one election sees it.
+
+    Args:
+        link: Shared by all elections.
+        keys: Of this one.
+        election: Name of this one.
+        resources: Knows the stop commands.
+    """
+
+    def __init__(
+        self, link: GuardLink, keys: ElectionKeys, election: str, resources: ResourceGroup
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._election = election
+        self._resources = resources
+
+    def arm(self, action: a.ArmGuard) -> None:
+        """Tell the guard all that it needs to stop and release the term alone."""
+        order = ArmOrder(
+            stops=self._resources.stop_commands(),
+            holder_key=self._keys.holder,
+            key=self._keys.key(action.record.lease),
+            env={"LEADERD_PREVIOUS": action.previous},
+        )
+        self._link.perform(self._election, action, order)
+
+    def perform(self, action: a.ExtendLease | a.ReportStopping | a.Disarm | a.Forget | a.Fence) -> None:
+        """Tell the guard."""
+        self._link.perform(self._election, action)
+
+
+class Agent:
+    """All elections of the daemon and what they share.
+
+    Args:
+        plan: Checked.
+        recovery: Of each election, by name.
+        link: Socket to the guard.
+        guard_pid: For the status.
+    """
+
+    def __init__(
+        self, plan: Plan, recovery: dict[str, Any], link: socket.socket, guard_pid: int
+    ) -> None:
+        self._plan = plan
+        self._recovery = recovery
+        self._clock = BootClock()
+        self._log = log.get_logger(node=plan.node)
+        self._loops: dict[str, ElectionLoop] = {}
+        self._link = GuardLink(link, self._clock, self._post, self._shut_down, self._reload)
+        pids = {"guard": guard_pid, "agent": os.getpid()}
+        self._report = Report(plan, self._clock, pids, boot_id())
+        self._guard_lost = False
+
+    async def run(self) -> int:
+        """Run until every election is finished; return the exit code.
+
+        0 when all was stopped cleanly, 1 when a stop failed or the guard was lost.
+        """
+        async with AsyncExitStack() as stack:
+            client = EtcdClient(self._plan.etcd, self._clock)
+            stack.push_async_callback(client.close)
+            services: list[Coroutine[Any, Any, None]] = [
+                self._link.run(), self._serve(), self._warn(client)
+            ]
+            runs = []
+            for plan in self._plan.elections:
+                loop, ports, more = self._assemble(plan, client, stack)
+                services += more
+                runs.append(loop.run(ports))
+            clean = await _finish_first(runs, services)
+        return 0 if clean and not self._guard_lost else 1
+
+    def _assemble(
+        self, plan: ElectionPlan, client: EtcdClient, stack: AsyncExitStack
+    ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
+        timing = _timing(plan)
+        keys = ElectionKeys(self._plan.root, plan.name)
+        memory = Memory(self._plan.state_dir, plan.name)
+        recovery = Recovery.read(self._recovery.get(plan.name))
+        started = e.Started(memory.load(), recovery.pending, recovery.unclean)
+        loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
+        self._loops[plan.name] = loop
+        site = Site(self._plan.node, self._plan.state_dir, self._clock, self._hook_log,
+                    Pods(plan.name, self._clock, self._hook_log))
+        group, notifier = build(plan, timing, site, loop.post)
+        stack.push_async_callback(lambda: group.close(self._clock.now().plus(_LAST_WORDS)))
+        store = ElectionStore(client, keys, self._plan.node, plan.priority, timing, self._clock, loop.post)
+        stack.push_async_callback(store.close)
+        self._report.add(loop.election.status(), timing, group.states)
+
+        def publish(status: Status) -> None:
+            self._publish(status)
+            if notifier is not None:
+                notifier.publish(status)
+
+        if notifier is not None:
+            stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(_LAST_WORDS)))
+        guard = GuardPort(self._link, keys, plan.name, group)
+        ports = Ports(store, guard, group, memory.remember, publish)
+        return loop, ports, [store.run(), memory.run()]
+
+    # --- news in and out ---
+
+    def _post(self, election: str, event: e.Event) -> None:
+        if isinstance(event, e.GuardLost):
+            self._guard_lost = True
+            self._log.error("the guard is gone: stepping down")
+        for name, loop in self._loops.items():
+            if election in ("", name):
+                loop.post(event)
+
+    def _shut_down(self) -> None:
+        self._post("", e.Shutdown())
+
+    def _reload(self) -> None:
+        self._log.warning("reload refused: nothing of the configuration can be changed in a running daemon yet")
+
+    def _publish(self, status: Status) -> None:
+        if not self._report.update(status):
+            return
+        write = self._log.error if status.state is State.FENCED or status.blocked else self._log.info
+        write(
+            status.state.value, election=status.election, token=status.token, reason=status.reason,
+            leader=status.leader, lease_left=self._report.lease_left(status), detail=status.detail,
+        )
+
+    def _hook_log(self, level: str, event: str, **fields: object) -> None:
+        getattr(self._log, level)(event, **fields)
+
+    # --- what must not cost a leadership when it fails ---
+
+    async def _serve(self) -> None:
+        try:
+            await ApiServer(self._plan, self._report).run()
+        except (LeaderdError, OSError) as error:
+            self._log.error("status is not served", detail=str(error))
+
+    async def _warn(self, client: EtcdClient) -> None:
+        for warning in await client.warnings():
+            self._log.warning("etcd", detail=warning)
+        for plan in self._plan.elections:
+            for warning in _timing(plan).warnings():
+                self._log.warning("time budget", election=plan.name, detail=warning)
+
+
+def _timing(plan: ElectionPlan) -> Timing:
+    return Timing(
+        ttl=plan.ttl, retry_period=plan.retry_period, attempt_timeout=plan.attempt_timeout,
+        hedge_after=plan.hedge_after, stop_timeout=plan.stop_timeout, kill_time=plan.kill_time,
+        start_timeout=plan.start_timeout, margin=plan.margin, clock_drift=plan.clock_drift,
+    )
+
+
+async def _finish_first(
+    runs: list[Coroutine[Any, Any, bool]], services: list[Coroutine[Any, Any, None]]
+) -> bool:
+    """Wait for all runs, with the services beside them; whatever fails ends everything."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(service) for service in services]
+        finished = [group.create_task(run) for run in runs]
+        await asyncio.wait(finished)
+        for task in tasks:
+            task.cancel()
+    return all(task.result() for task in finished)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the agent; the exit code is its last word to the guard."""
+    named = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    with os.fdopen(os.dup(int(named["--plan-fd"])), encoding="utf-8") as file:
+        file.seek(0)
+        given = json.load(file)
+    plan = Plan.decode(json.dumps(given["plan"]))
+    log.configure(plan.log, plan.log_level)
+    link = socket.socket(fileno=int(named["--link-fd"]))
+    try:
+        return asyncio.run(Agent(plan, given["recovery"], link, given["guard_pid"]).run())
+    except Exception:  # noqa: BLE001 - whatever it is, the guard stops what was started
+        structlog.get_logger().exception("the agent gives up", node=plan.node)
+        return 70
+    finally:
+        log.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
