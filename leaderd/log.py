@@ -69,7 +69,7 @@ def get_logger(**fields: Any) -> structlog.typing.FilteringBoundLogger:
 
 def _now() -> str:
     # Wall time is for people; the only place of the log that knows it.
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")  # noqa: TID251 - as said
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _stamp(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -171,7 +171,7 @@ class _Loading:
             else default_socket(self._machine.environ, self._machine.uid)
         )
         if table.socket_group and not _group_exists(table.socket_group):
-            self._report.problem("api.socket_group", f"{show(table.socket_group)} is no group of this machine")
+            self._report.problem("api.socket_group", f"{show(table.socket_group)} is no group here")
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
             self._report.problem("api.socket", f"{show(path)} is longer than {MAX_SOCKET_PATH} bytes")
         return ApiPlan(path, table.socket_group, table.http)

@@ -9,12 +9,24 @@ from typing import Any
 from leaderd.plan import ApiPlan, EtcdPlan, Plan
 
 
-def election(name: str = "db", state: str = "leader", valid_for: float = 3.9, token: int = 1234) -> dict[str, Any]:
+def election(
+    name: str = "db", state: str = "leader", valid_for: float = 3.9, token: int = 1234
+) -> dict[str, Any]:
     """Return one election as INTERFACES.md §5 has it."""
     return {
-        "name": name, "state": state, "reason": "elected", "detail": "", "leader": "a", "token": token,
-        "lease": "694d8a", "guarantee": "at-most-one", "valid_for": valid_for, "paused": False, "healthy": True,
-        "since": "2026-11-22T20:00:00Z", "blocked": "",
+        "name": name,
+        "state": state,
+        "reason": "elected",
+        "detail": "",
+        "leader": "a",
+        "token": token,
+        "lease": "694d8a",
+        "guarantee": "at-most-one",
+        "valid_for": valid_for,
+        "paused": False,
+        "healthy": True,
+        "since": "2026-11-22T20:00:00Z",
+        "blocked": "",
         "candidates": [
             {"node": "a", "priority": 100, "revision": 1234, "foreign": False},
             {"node": "b", "priority": 50, "revision": 1240, "foreign": False},
@@ -37,8 +49,12 @@ class FakeSource:
 
     def report(self) -> dict[str, Any]:
         return {
-            "node": "a", "version": "0.1.0", "boot_id": "b00t", "pids": {"guard": 100, "agent": 101},
-            "elections": [dict(each) for each in self.elections], "warnings": [],
+            "node": "a",
+            "version": "0.1.0",
+            "boot_id": "b00t",
+            "pids": {"guard": 100, "agent": 101},
+            "elections": [dict(each) for each in self.elections],
+            "warnings": [],
         }
 
     async def subscribe(self) -> AsyncIterator[dict[str, Any]]:
@@ -62,6 +78,12 @@ class FakeSource:
 def plan(socket: Path, group: str = "") -> Plan:
     """Return a plan whose API listens at `socket`."""
     return Plan(
-        node="a", root="/leaderd", state_dir="/nowhere", log="json", log_level="info",
-        etcd=EtcdPlan(("http://127.0.0.1:1",)), api=ApiPlan(str(socket), group), elections=(),
+        node="a",
+        root="/leaderd",
+        state_dir="/nowhere",
+        log="json",
+        log_level="info",
+        etcd=EtcdPlan(("http://127.0.0.1:1",)),
+        api=ApiPlan(str(socket), group),
+        elections=(),
     )

@@ -35,7 +35,9 @@ async def test_the_oldest_is_dropped_and_the_newest_kept() -> None:
 async def test_what_has_waited_is_believed_for_so_much_less() -> None:
     """`valid_for` is true when it is handed out, not when it was queued."""
     clock = StandingClock()
-    watcher = Watcher(clock, report(election(valid_for=3.0), election("web", state="candidate", valid_for=0.0)))
+    watcher = Watcher(
+        clock, report(election(valid_for=3.0), election("web", state="candidate", valid_for=0.0))
+    )
     clock.seconds = 3.5
     db, web = await watcher.changes()
     assert (db["valid_for"], web["valid_for"]) == (-0.5, 0.0)
@@ -49,9 +51,9 @@ async def test_the_end_of_the_source_is_the_end_of_every_watcher() -> None:
     with hub.watcher() as before:
         await before.changes()
         task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         with pytest.raises(Closed):
-            while True:
-                await before.changes()
+            await before.changes()
     with hub.watcher() as after:
         assert await after.changes()
         with pytest.raises(Closed):

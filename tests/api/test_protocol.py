@@ -18,9 +18,16 @@ def test_the_generated_code_is_not_stale(tmp_path: Path) -> None:
     """`make proto` after every change of the proto file."""
     pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed: cannot compare generated code")
     subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-Ileaderd/api/pb={ROOT}/proto/leaderd/v1",
-         f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", f"--grpc_python_out={tmp_path}",
-         "leaderd/api/pb/leaderd.proto"],
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"-Ileaderd/api/pb={ROOT}/proto/leaderd/v1",
+            f"--python_out={tmp_path}",
+            f"--pyi_out={tmp_path}",
+            f"--grpc_python_out={tmp_path}",
+            "leaderd/api/pb/leaderd.proto",
+        ],
         check=True,
     )
     for name in GENERATED:

@@ -91,7 +91,9 @@ async def test_a_slow_reader_gets_the_newest_and_delays_nobody(
     call.cancel()
 
 
-async def test_two_hundred_watchers_all_hear_of_a_change(channel: grpc.aio.Channel, source: FakeSource) -> None:
+async def test_two_hundred_watchers_all_hear_of_a_change(
+    channel: grpc.aio.Channel, source: FakeSource
+) -> None:
     """Each gets it, and the loop is not blocked for long meanwhile."""
     stub = LeaderdStub(channel)
     calls = [stub.WatchStatus(pb.WatchStatusRequest()) for _ in range(200)]
@@ -150,7 +152,7 @@ async def test_health_follows_the_deadline_not_the_last_event(
 
 
 async def test_reflection_lists_the_services(channel: grpc.aio.Channel) -> None:
-    """grpcurl works without the proto file."""
+    """Grpcurl works without the proto file."""
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     answer = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
@@ -202,7 +204,7 @@ async def test_what_is_no_socket_is_left_alone(source: FakeSource, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["with space", "50%25", "q?x#y", "ü"])
 async def test_any_path_will_do(source: FakeSource, tmp_path: Path, name: str) -> None:
-    """grpc reads addresses as URIs; server and client quote alike."""
+    """Grpc reads addresses as URIs; server and client quote alike."""
     socket = tmp_path / name / "s"
     task = asyncio.create_task(ApiServer(plan(socket), source).run())
     await until_served(socket)

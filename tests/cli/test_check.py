@@ -100,5 +100,7 @@ def test_the_enforcers_depend_on_containment_and_watchdog() -> None:
     watched = loaded(good(election__fence=["kill", "watchdog"])).plan.elections[0]
     assert enforcers(watched) == [("app", "script", "yes", "no", "yes", "watchdog device")]
     bare = loaded(good()).plan.elections[0]
-    reasons = [why for cause, _time, why in failovers(bare, timing_of(bare)) if cause == "guard and agent lost"]
+    reasons = [
+        why for cause, _time, why in failovers(bare, timing_of(bare)) if cause == "guard and agent lost"
+    ]
     assert "app would run on: outside the promise" in reasons[0]

@@ -39,9 +39,22 @@ def test_without_a_command_the_help_is_shown() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["bogus"], ["--bogus"], ["run", "--bogus"], ["run", "extra"], ["status", "a", "b"], ["status", "-o", "xml"],
-        ["watch", "-o", "table"], ["completion"], ["completion", "tcsh"], ["check", "a", "-c", "b"],
-        ["run", "--ttl"], ["status", "-c", "/nope"], ["check", "/nope"], ["run", "-c", "/nope"], ["run"], ["check"],
+        ["bogus"],
+        ["--bogus"],
+        ["run", "--bogus"],
+        ["run", "extra"],
+        ["status", "a", "b"],
+        ["status", "-o", "xml"],
+        ["watch", "-o", "table"],
+        ["completion"],
+        ["completion", "tcsh"],
+        ["check", "a", "-c", "b"],
+        ["run", "--ttl"],
+        ["status", "-c", "/nope"],
+        ["check", "/nope"],
+        ["run", "-c", "/nope"],
+        ["run"],
+        ["check"],
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str]) -> None:
@@ -61,7 +74,9 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert result.stderr == ""
 
 
-def test_a_bug_is_told_in_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_is_told_in_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With the place, so that it can be reported."""
     monkeypatch.setattr(cli, "main", lambda *_args, **_kwargs: 1 / 0)
     assert run_command([]) == 1
@@ -88,7 +103,10 @@ def test_completion_itself_completes_commands() -> None:
     [
         (["--help"], {"pydantic", "structlog", "grpc", "google.protobuf", "rich", "tomllib", "asyncio"}),
         (["status", "--help"], {"pydantic", "structlog", "grpc", "google.protobuf", "rich", "asyncio"}),
-        (["status", "--socket", "/nope"], {"pydantic", "structlog", "grpc", "google.protobuf", "rich", "asyncio"}),
+        (
+            ["status", "--socket", "/nope"],
+            {"pydantic", "structlog", "grpc", "google.protobuf", "rich", "asyncio"},
+        ),
     ],
 )
 def test_what_a_command_does_not_need_is_not_loaded(arguments: list[str], banned: set[str]) -> None:
@@ -98,6 +116,8 @@ def test_what_a_command_does_not_need_is_not_loaded(arguments: list[str], banned
         f"run_command({arguments!r}); print(json.dumps(sorted(sys.modules)))"
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environ)
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environ
+    )
     loaded = set(json.loads(result.stdout.splitlines()[-1]))
     assert not loaded & banned

@@ -12,11 +12,40 @@ from leaderd.cli.main import COMMANDS, run_command
 from tests.cli.helpers import CODES
 
 WORDS = st.one_of(
-    st.sampled_from([
-        "-c", "--config", "--socket", "-o", "json", "table", "--leader", "--node", "--endpoint", "--ttl", "--election",
-        "--on-start", "--on-stop", "--vip", "--log", "--help", "-h", "--version", "--", "-", "/dev/null", "/", "x",
-        "http://127.0.0.1:1", "--user", "--password-file", "--state-dir=/proc/x", "--socket=/nope", "bash", "--http=",
-    ]),
+    st.sampled_from(
+        [
+            "-c",
+            "--config",
+            "--socket",
+            "-o",
+            "json",
+            "table",
+            "--leader",
+            "--node",
+            "--endpoint",
+            "--ttl",
+            "--election",
+            "--on-start",
+            "--on-stop",
+            "--vip",
+            "--log",
+            "--help",
+            "-h",
+            "--version",
+            "--",
+            "-",
+            "/dev/null",
+            "/",
+            "x",
+            "http://127.0.0.1:1",
+            "--user",
+            "--password-file",
+            "--state-dir=/proc/x",
+            "--socket=/nope",
+            "bash",
+            "--http=",
+        ]
+    ),
     st.text(st.characters(exclude_characters="\0"), max_size=12),
     st.binary(max_size=6).map(lambda data: data.replace(b"\0", b"").decode("utf-8", "surrogateescape")),
 )
@@ -60,12 +89,29 @@ TOML = st.one_of(
     st.binary(max_size=200),
     st.text(st.sampled_from('[]{}="\'#.,\n\t abnode1_-:+"""'), max_size=80).map(str.encode),
     st.lists(
-        st.sampled_from([
-            b'node = "a"', b"[etcd]", b'endpoints = ["http://a:1"]', b"[[election]]", b'name = "db"', b"ttl = 10",
-            b"[[election.resource]]", b'type = "script"', b'command = ["x"]', b"[election]", b"[api]", b"ttl = 1e400",
-            b"margin = nan", b"x = 1979-05-27T07:32:00Z", b"etcd.endpoints = 5", b'"\\n" = 1', b"[election.notify]",
-            b"priority = 0x" + b"f" * 9000, b'"a\\u0000" = 1',
-        ]),
+        st.sampled_from(
+            [
+                b'node = "a"',
+                b"[etcd]",
+                b'endpoints = ["http://a:1"]',
+                b"[[election]]",
+                b'name = "db"',
+                b"ttl = 10",
+                b"[[election.resource]]",
+                b'type = "script"',
+                b'command = ["x"]',
+                b"[election]",
+                b"[api]",
+                b"ttl = 1e400",
+                b"margin = nan",
+                b"x = 1979-05-27T07:32:00Z",
+                b"etcd.endpoints = 5",
+                b'"\\n" = 1',
+                b"[election.notify]",
+                b"priority = 0x" + b"f" * 9000,
+                b'"a\\u0000" = 1',
+            ]
+        ),
         max_size=12,
     ).map(b"\n".join),
 )
@@ -83,7 +129,9 @@ def test_any_file(text: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 def test_run_with_any_words(words: list[str]) -> None:
     """Whatever passes the checks stops short of becoming a daemon."""
-    with mock.patch("leaderd.cli.run.take_lock", return_value=0), mock.patch("leaderd.cli.run.claim"), mock.patch(
-        "leaderd.cli.run.become_guard"
+    with (
+        mock.patch("leaderd.cli.run.take_lock", return_value=0),
+        mock.patch("leaderd.cli.run.claim"),
+        mock.patch("leaderd.cli.run.become_guard"),
     ):
         assert_contract(*outcome(["run", *words], b""))

@@ -27,9 +27,23 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(os, "execve", execve)
     return [
-        "run", "--node", "a", "--endpoint", "http://127.0.0.1:1", "--election", "x", "--ttl", "10",
-        "--on-start", "true", "--on-stop", "true",
-        "--state-dir", str(tmp_path / "state"), "--socket", str(tmp_path / "run" / "s"),
+        "run",
+        "--node",
+        "a",
+        "--endpoint",
+        "http://127.0.0.1:1",
+        "--election",
+        "x",
+        "--ttl",
+        "10",
+        "--on-start",
+        "true",
+        "--on-stop",
+        "true",
+        "--state-dir",
+        str(tmp_path / "state"),
+        "--socket",
+        str(tmp_path / "run" / "s"),
     ]
 
 
@@ -90,7 +104,9 @@ def test_a_second_one_is_refused_with_the_pid_of_the_first(
     os.close(lock)
 
 
-def test_a_state_directory_that_cannot_be_made(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_state_directory_that_cannot_be_made(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """One line that names the option."""
     arguments[arguments.index("--state-dir") + 1] = "/proc/nope"
     assert run_command(arguments) == 1
@@ -111,6 +127,8 @@ def test_warnings_are_said_before_the_start(arguments: list[str], capsys: pytest
     """On standard error, where the service manager keeps them."""
     arguments[arguments.index("--ttl") + 1] = "5"
     argv = became(arguments)
-    assert capsys.readouterr().err.startswith("leaderd: warning: --election 'x': an etcd leader change may cost")
+    assert capsys.readouterr().err.startswith(
+        "leaderd: warning: --election 'x': an etcd leader change may cost"
+    )
     for name in ("--plan-fd", "--lock-fd"):
         os.close(int(argv[argv.index(name) + 1]))

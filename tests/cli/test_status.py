@@ -39,7 +39,8 @@ def test_the_table_is_plain_without_a_terminal(socket: str, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("state", "valid_for", "code"), [("leader", 3.0, 0), ("leader", 0.0, 1), ("leader", -1.0, 1), ("candidate", 3.0, 1)]
+    ("state", "valid_for", "code"),
+    [("leader", 3.0, 0), ("leader", 0.0, 1), ("leader", -1.0, 1), ("candidate", 3.0, 1)],
 )
 def test_leader_answers_by_exit_code_alone(
     state: str, valid_for: float, code: int, socket: str, capsys: pytest.CaptureFixture[str]
@@ -111,7 +112,9 @@ def test_watch_prints_a_line_per_change_until_the_daemon_stops(socket: str) -> N
     with answering(source, Path(socket)):
         watching = subprocess.Popen(
             [sys.executable, "-u", "-m", "leaderd", "watch", "-o", "json", "--socket", socket],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert watching.stdout is not None
         first = json.loads(watching.stdout.readline())
@@ -127,7 +130,9 @@ def test_watch_in_text(socket: str) -> None:
     with answering(FakeSource(), Path(socket)):
         watching = subprocess.Popen(
             [sys.executable, "-u", "-m", "leaderd", "watch", "--socket", socket],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         assert watching.stdout is not None
         line = watching.stdout.readline()

@@ -26,9 +26,26 @@ BAD: dict[str, list[Any]] = {
     "log": [1, "", "xml", "TEXT"],
     "log_level": [1, "", "trace"],
     "etcd__endpoints": [
-        None, 1, [], "http://a:1", [1], [""], ["a"], ["a:2379"], ["http://a"], ["http://a:0"], ["http://a:99999"],
-        ["http://a:b"], ["ftp://a:1"], ["http://:1"], ["http://u:p@a:1"], ["http://a:1/x"], ["http://a:1?x"],
-        ["http://[::1:1"], ["http://a b:1"], ["http://a:1", "http://a:1/"],
+        None,
+        1,
+        [],
+        "http://a:1",
+        [1],
+        [""],
+        ["a"],
+        ["a:2379"],
+        ["http://a"],
+        ["http://a:0"],
+        ["http://a:99999"],
+        ["http://a:b"],
+        ["ftp://a:1"],
+        ["http://:1"],
+        ["http://u:p@a:1"],
+        ["http://a:1/x"],
+        ["http://a:1?x"],
+        ["http://[::1:1"],
+        ["http://a b:1"],
+        ["http://a:1", "http://a:1/"],
     ],
     "etcd__ca_file": [*NOT_TEXT, "/nope", "/proc/self"],
     "etcd__cert_file": [*NOT_TEXT, "/nope"],
@@ -67,14 +84,20 @@ BAD: dict[str, list[Any]] = {
     "notify__timeout": NOT_SECONDS,
 }
 MODELS = {
-    "": model.Daemon, "etcd": model.Etcd, "api": model.Api, "election": model.Election,
-    "script": model.Script, "notify": model.Notify,
+    "": model.Daemon,
+    "etcd": model.Etcd,
+    "api": model.Api,
+    "election": model.Election,
+    "script": model.Script,
+    "notify": model.Notify,
 }
 
 
 def test_every_key_that_may_be_written_is_tried() -> None:
     """A new key needs its own wrong values here."""
-    keys = {f"{place}__{name}" if place else name for place, each in MODELS.items() for name in each.model_fields}
+    keys = {
+        f"{place}__{name}" if place else name for place, each in MODELS.items() for name in each.model_fields
+    }
     assert keys == set(BAD)
 
 
@@ -100,7 +123,9 @@ def test_a_wrong_value_is_refused_by_its_dotted_key(key: str, value: Any) -> Non
 def test_an_unknown_key_is_refused_in_every_table(place: str) -> None:
     """A key with a slip of the finger must not count as its default."""
     key = f"{place}__tpyo" if place else "tpyo"
-    assert problems(good(**{key: 1})) == [f"{LABEL[place]}.tpyo: unknown key" if place else "tpyo: unknown key"]
+    assert problems(good(**{key: 1})) == [
+        f"{LABEL[place]}.tpyo: unknown key" if place else "tpyo: unknown key"
+    ]
 
 
 def test_a_near_miss_is_told_what_it_may_have_meant() -> None:
@@ -122,8 +147,14 @@ def test_keys_of_later_versions_are_refused_unless_they_say_what_is_done_anyway(
     assert problems(good(election__check={"command": ["x"]})) == [
         "election.db.check: is not supported yet; leave it out"
     ]
-    loaded(good(election__preempt=False, election__preempt_delay=60.0, election__guarantee="at-most-one",
-                api__http=""))
+    loaded(
+        good(
+            election__preempt=False,
+            election__preempt_delay=60.0,
+            election__guarantee="at-most-one",
+            api__http="",
+        )
+    )
 
 
 def test_everything_wrong_is_said_at_once() -> None:
@@ -132,8 +163,13 @@ def test_everything_wrong_is_said_at_once() -> None:
     tables["election"] += [{"name": "tight", "stop_timeout": 8.0}, {"name": "twin"}, {"name": "twin"}]
     keys = [line.split(": ")[0] for line in problems(tables)]
     assert sorted(keys) == [
-        "api.http", "election.db.fence[0]", "election.db.resource.app.contain", "election.tight",
-        "election.twin", "etcd.endpoints[0]", "node",
+        "api.http",
+        "election.db.fence[0]",
+        "election.db.resource.app.contain",
+        "election.tight",
+        "election.twin",
+        "etcd.endpoints[0]",
+        "node",
     ]
 
 

@@ -101,8 +101,12 @@ def test_tls_and_user_come_in_pairs(tmp_path: Path) -> None:
         "etcd.key_file: is missing: cert_file is of no use without it"
     ]
     assert problems(good(etcd__user="u")) == ["etcd.password_file: is missing: user is of no use without it"]
-    assert problems(good(etcd__ca_file=path)) == ["etcd.ca_file: has no effect: no endpoint begins with https://"]
-    full: dict[str, Any] = {f"etcd__{name}": path for name in ("ca_file", "cert_file", "key_file", "password_file")}
+    assert problems(good(etcd__ca_file=path)) == [
+        "etcd.ca_file: has no effect: no endpoint begins with https://"
+    ]
+    full: dict[str, Any] = {
+        f"etcd__{name}": path for name in ("ca_file", "cert_file", "key_file", "password_file")
+    }
     plan = loaded(good(etcd__endpoints=https, etcd__user="u", **full)).plan
     assert (plan.etcd.ca_file, plan.etcd.user) == (path, "u")
 
@@ -114,7 +118,10 @@ def test_quick_options_make_one_election_with_one_hook() -> None:
     (hook,) = election.resources
     assert (election.name, election.ttl, hook.name, hook.type) == ("x", 5, "hook", "script")
     assert hook.settings == {
-        "start": ["echo", "a b", "c"], "stop": ["true"], "contain": False, "monitor_interval": 0.0,
+        "start": ["echo", "a b", "c"],
+        "stop": ["true"],
+        "contain": False,
+        "monitor_interval": 0.0,
     }
 
 
@@ -127,14 +134,20 @@ def test_quick_options_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"on_start": "x", "on_stop": "y"}, "--election: is missing: --on-start, --on-stop are about an election"),
+        (
+            {"on_start": "x", "on_stop": "y"},
+            "--election: is missing: --on-start, --on-stop are about an election",
+        ),
         ({"election": "x", "ttl": "ten"}, "--ttl: must be a whole number, not 'ten'"),
         ({"election": "x", "ttl": "1"}, "--ttl: must be at least 2, not 1"),
         ({"election": "X"}, "--election: 'X' must be"),
-        ({"election": "x", "on_start": "a 'b", "on_stop": "x"}, "--on-start: \"a 'b\" is no command line"),
+        ({"election": "x", "on_start": "a 'b", "on_stop": "x"}, '--on-start: "a \'b" is no command line'),
         ({"election": "x", "on_start": "a"}, "--on-stop: is missing"),
         ({"election": "x", "on_start": "", "on_stop": "x"}, "--on-start: must not be empty"),
-        ({"election": "x", "vip": ("10.0.0.1/24@eth0",)}, "--vip '10.0.0.1/24@eth0': 'vip' is not supported yet"),
+        (
+            {"election": "x", "vip": ("10.0.0.1/24@eth0",)},
+            "--vip '10.0.0.1/24@eth0': 'vip' is not supported yet",
+        ),
     ],
 )
 def test_wrong_quick_options_are_named_as_they_were_typed(options: dict[str, Any], line: str) -> None:

@@ -10,15 +10,26 @@ from tests.config.helpers import GOOD, MACHINE, good, loaded, problems
 from tests.config.test_bad_values import BAD
 
 SCALARS = st.one_of(
-    st.none().map(lambda _: ""), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
-    st.integers(-(10**400), 10**5000), st.datetimes(), st.dates(), st.times(),
+    st.none().map(lambda _: ""),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.integers(-(10**400), 10**5000),
+    st.datetimes(),
+    st.dates(),
+    st.times(),
 )
 KEYS = st.one_of(
-    st.sampled_from(sorted({key.rpartition("__")[2] for key in BAD} | set(GOOD) | {"api", "resource", "check"})),
+    st.sampled_from(
+        sorted({key.rpartition("__")[2] for key in BAD} | set(GOOD) | {"api", "resource", "check"})
+    ),
     st.text(max_size=8),
 )
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
 )
 
 
@@ -46,7 +57,9 @@ def test_any_values_in_a_right_configuration(changes: dict[str, Any]) -> None:
 @given(
     st.integers(2, 300),
     st.dictionaries(
-        st.sampled_from(["retry_period", "attempt_timeout", "hedge_after", "stop_timeout", "kill_time", "margin"]),
+        st.sampled_from(
+            ["retry_period", "attempt_timeout", "hedge_after", "stop_timeout", "kill_time", "margin"]
+        ),
         st.floats(0.01, 100),
     ),
 )
@@ -65,7 +78,9 @@ def test_a_budget_that_passes_is_one_that_adds_up(ttl: int, parts: dict[str, flo
 
 
 TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=30)
-OPTIONS = {s.name: st.lists(TEXTS, max_size=3).map(tuple) if s.kind == "list" else TEXTS for s in SETTINGS + QUICK}
+OPTIONS = {
+    s.name: st.lists(TEXTS, max_size=3).map(tuple) if s.kind == "list" else TEXTS for s in SETTINGS + QUICK
+}
 
 
 @given(st.fixed_dictionaries({}, optional=OPTIONS))
