@@ -17,6 +17,7 @@ _AGENT_ONLY = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
 _OWN_PREFIX = "LEADERD_"
 
 _SEQUENCE_FILE = "sequence"
+_WIDTH = 20
 _LOCK_TRIES = 20
 _LOCK_PAUSE = 0.005
 
@@ -94,10 +95,10 @@ def next_sequence(state_dir: str | Path) -> int:
 def _count(file: int) -> int:
     if not _locked(file):
         return 0
-    text = os.pread(file, 32, 0).strip()
+    text = os.pread(file, _WIDTH, 0)
     number = int(text) + 1 if text.isdigit() else 1
     # Fixed width: one write replaces all of the old number, or none of it.
-    os.pwrite(file, b"%020d\n" % number, 0)
+    os.pwrite(file, b"%0*d\n" % (_WIDTH, number), 0)
     return number
 
 

@@ -52,7 +52,7 @@ class Resource(Protocol):
     def kind(self) -> str:
         """Return its kind, for people; may say what of it is not to be had on this machine."""
 
-    async def start(self, term: Term, lease: Lease, timeout: float) -> None:  # noqa: ASYNC109 - on our own clock
+    async def start(self, term: Term, lease: Lease, timeout: float) -> None:
         """Start it within `timeout` seconds.
 
         Raises:

@@ -173,7 +173,7 @@ class Pod:
 
 
 class Pods:
-    """The pods of one election: opened when first needed, the contained ones ended with the term.
+    """The pods of one election: opened when first needed, a contained one for each term.
 
     Attributes:
         permitted: Whether PID namespaces are; None until the first was tried.
@@ -205,8 +205,7 @@ class Pods:
             ResourceError: There is none by `deadline`.
         """
         if not self._contained or not self._contained[-1].alive():
-            mode = "tree" if self.permitted is False else "namespace"
-            self._contained.append(Pod(mode, self._election))
+            self._contained.append(Pod(self._mode(), self._election))
         pod = self._contained[-1]
         try:
             await self._served(pod, deadline)
@@ -222,6 +221,9 @@ class Pods:
         if pod.mode == "namespace":
             self.permitted = True
         return pod
+
+    def _mode(self) -> str:
+        return "tree" if self.permitted is False else "namespace"
 
     async def _served(self, pod: Pod, deadline: Instant) -> Pod:
         if not await done_by(self._clock, deadline, pod.ready):
@@ -239,15 +241,21 @@ class Pods:
         Raises:
             ResourceError: Something of it may still run at `until`.
         """
+        if not self._contained:
+            return
         for pod in self._contained:
             pod.end()
         for pod in list(self._contained):
             if not await done_by(self._clock, until, pod.ended):
                 raise ResourceError("contained processes could not be killed in time")
             self._contained.remove(pod)
+        # The next term's pod now, since a failover should not wait for it.
+        self._contained.append(Pod(self._mode(), self._election))
 
-    def close(self) -> None:
-        """End the pods without waiting; the daemons of plain hooks are left alone."""
-        for pod in (self._plain, *self._contained):
-            if pod is not None:
-                pod.end()
+    async def close(self, until: Instant) -> None:
+        """End all pods; the daemons of plain hooks are left alone."""
+        pods = [*self._contained, *([self._plain] if self._plain else [])]
+        for pod in pods:
+            pod.end()
+        for pod in pods:
+            await done_by(self._clock, until, pod.ended)

@@ -84,12 +84,13 @@ class ResourceGroup:
         """
         return [(resource.name, resource.kind, self._states[resource.name]) for resource in self._resources]
 
-    def close(self) -> None:
-        """End the processes that run hooks; call it when nothing is started any more."""
+    async def close(self, until: Instant) -> None:
+        """End what still runs and the processes that run hooks: the agent is about to exit."""
         for task in self._tasks:
             task.cancel()
+        await self._settled(self._tasks, until)
         if self._pods:
-            self._pods.close()
+            await self._pods.close(until)
 
     def _begin(self, work: Coroutine[None, None, None]) -> Task:
         task = asyncio.get_running_loop().create_task(work)

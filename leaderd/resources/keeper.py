@@ -101,7 +101,7 @@ def become_hook(
         for deaf in (*DEAF_TO, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(deaf, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execvpe(argv[0], argv, env)  # noqa: S606 - hooks run without a shell
+        os.execvpe(argv[0], argv, env)
     except OSError as error:
         os.write(trouble, f"{argv[0]}: {error.strerror}".encode(errors="backslashreplace"))
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)

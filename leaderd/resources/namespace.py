@@ -114,5 +114,5 @@ def _once_inside(argv: list[str]) -> NoReturn:
     if command == 0:
         for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        kernel.in_child(lambda: os.execvp(argv[0], argv))  # noqa: S606 - hooks run without a shell
+        kernel.in_child(lambda: os.execvp(argv[0], argv))
     os._exit(kernel.exit_code_of(command))

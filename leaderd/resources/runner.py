@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from weakref import WeakSet
 
 from leaderd import hookenv
 from leaderd.clock import Clock
@@ -57,7 +56,6 @@ class HookRunner:
         self._clock = clock
         self._log = log
         self._left: Run | None = None
-        self._outputs: WeakSet[Output] = WeakSet()
 
     async def run(self, hook: Hook, term: Term, deadline: Instant) -> int:
         """Run a hook to its end, or end it with all its descendants by `deadline`.
@@ -136,7 +134,7 @@ class HookRunner:
 
     def _output(self, file: int, hook: Hook) -> Output:
         fields = {"election": self._election, "resource": hook.name, "action": hook.action}
-        output = Output(
+        return Output(
             file,
             self._clock,
             lambda line: self._log("info", "hook output", line=line, **fields),
@@ -144,10 +142,3 @@ class HookRunner:
                 "warning", "hook output left out", lines=lines, bytes=size, **fields
             ),
         )
-        self._outputs.add(output)
-        return output
-
-    def close(self) -> None:
-        """Stop reading what daemons still write."""
-        for output in list(self._outputs):
-            output.close()

@@ -60,7 +60,7 @@ class Script:
         without = self._contain and self._runner.pods.permitted is False
         return "script (not contained)" if without else "script"
 
-    async def start(self, term: Term, lease: Lease, timeout: float) -> None:  # noqa: ASYNC109 - on our own clock
+    async def start(self, term: Term, lease: Lease, timeout: float) -> None:
         """Call start; exit code 0 means that it runs."""
         del lease
         code = await self._call("start", term, self._clock.now().plus(timeout))
