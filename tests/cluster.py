@@ -20,9 +20,8 @@ def why_no_stall() -> str:
     if shutil.which("strace") is None:
         return "strace is not installed"
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
-    if scope.exists() and scope.read_text().strip() != "0":
-        if os.geteuid() != 0:
-            return "strace may not attach (ptrace_scope is not 0 and we are not root)"
+    if scope.exists() and scope.read_text().strip() != "0" and os.geteuid() != 0:
+        return "strace may not attach (ptrace_scope is not 0 and we are not root)"
     return ""
 
 

@@ -118,28 +118,23 @@ class Endpoint:
         self, compares: Sequence[ops.Compare], then: Sequence[ops.Op], otherwise: Sequence[ops.Op],
         timeout: float,
     ) -> ops.TxnAnswer:
-        """Run one transaction; reads in it are linearizable.
-
-        It must hold an operation: etcd answers comparisons alone from the member's own, possibly
-        stale, state.
-        """
+        """Run one transaction. With no operation in it, etcd answers from a possibly stale state."""
         request = rpc.TxnRequest(
             compare=[_compare(each) for each in compares],
             success=[_op(each) for each in then], failure=[_op(each) for each in otherwise],
         )
         answer = await self._unary(rpc.KVStub, "Txn", request, timeout)
-        ranges = tuple(
-            tuple(_key_value(kv) for kv in each.response_range.kvs)
-            for each in answer.responses if each.HasField("response_range")
+        ranges = (each.response_range for each in answer.responses if each.HasField("response_range"))
+        return ops.TxnAnswer(
+            _header(answer.header), bool(answer.succeeded), tuple(_key_values(each) for each in ranges)
         )
-        return ops.TxnAnswer(_header(answer.header), bool(answer.succeeded), ranges)
 
     async def read(self, span: ops.Range, timeout: float, *, revision: int = 0) -> ops.Reading:
         """Read a range: linearizable; with a revision, as it was then, which needs no quorum."""
         request = _range(span)
         request.revision, request.serializable = revision, revision > 0
         answer = await self._unary(rpc.KVStub, "Range", request, timeout)
-        return ops.Reading(_header(answer.header), tuple(_key_value(kv) for kv in answer.kvs))
+        return ops.Reading(_header(answer.header), _key_values(answer))
 
     async def grant(self, ttl: int, timeout: float) -> ops.Grant:
         """Grant a lease of `ttl` whole seconds or of etcd's minimum, whichever is longer."""
@@ -177,11 +172,17 @@ class Endpoint:
 
     async def watch(self, key: str, range_end: str, revision: int) -> "WatchStream":
         """Open a watch on all keys from `key` up to `range_end`, from `revision` on."""
+        create = rpc.WatchCreateRequest(
+            key=key.encode(), range_end=range_end.encode(), start_revision=revision
+        )
         with _mapped(self.url):
-            token = await self._current_token()
-            stream = WatchStream(self, self._stream(rpc.WatchStub, "Watch", token))
-            await stream.begin(key, range_end, revision)
-        return stream
+            call = self._stream(rpc.WatchStub, "Watch", await self._current_token())
+            try:
+                await call.write(rpc.WatchRequest(create_request=create))
+            except BaseException:
+                call.cancel()
+                raise
+        return WatchStream(self.url, call)
 
     def forget(self, token: str) -> None:
         """Drop a token that etcd no longer takes, unless it has been replaced by now."""
@@ -259,7 +260,7 @@ class KeepaliveStream:
                 await self._call.write(rpc.LeaseKeepAliveRequest(ID=lease))
                 answer = await self._call.read()
             received_at = clock.now()
-            if answer is _EOF or answer.ID != lease:
+            if answer is _EOF or lease != answer.ID:
                 raise EtcdError(f"{self._endpoint.url}: the keepalive stream ended")
         except BaseException:
             self.close()
@@ -274,20 +275,9 @@ class KeepaliveStream:
 class WatchStream:
     """A watch on one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, call: Any) -> None:
-        self._endpoint = endpoint
+    def __init__(self, url: str, call: Any) -> None:
+        self._url = url
         self._call = call
-
-    async def begin(self, key: str, range_end: str, revision: int) -> None:
-        """Send the request that creates the watch."""
-        create = rpc.WatchCreateRequest(
-            key=key.encode(), range_end=range_end.encode(), start_revision=revision
-        )
-        try:
-            await self._call.write(rpc.WatchRequest(create_request=create))
-        except BaseException:
-            self.close()
-            raise
 
     async def read(self) -> tuple[ops.Change, ...]:
         """Wait for the next changes, for ever: a watch on a member that hangs is silent.
@@ -296,13 +286,13 @@ class WatchStream:
             EtcdError: The watch is over: cancelled, compacted, cut off or ended. List again.
         """
         while True:
-            with _mapped(self._endpoint.url):
+            with _mapped(self._url):
                 answer = await self._call.read()
             if answer is _EOF:
-                raise EtcdError(f"{self._endpoint.url}: the watch ended")
+                raise EtcdError(f"{self._url}: the watch ended")
             if answer.canceled or answer.compact_revision:
                 why = answer.cancel_reason or f"compacted up to {answer.compact_revision}"
-                raise EtcdError(f"{self._endpoint.url}: the watch was cancelled: {why}")
+                raise EtcdError(f"{self._url}: the watch was cancelled: {why}")
             if answer.events:
                 return tuple(_change(event) for event in answer.events)
 
@@ -357,9 +347,7 @@ def _metadata(token: str) -> tuple[tuple[str, str], ...]:
 def _channel(address: Address, access: Access) -> grpc.aio.Channel:
     if not address.secure:
         return grpc.aio.insecure_channel(address.target, options=_OPTIONS)
-    credentials = grpc.ssl_channel_credentials(
-        access.ca or None, access.key or None, access.cert or None
-    )
+    credentials = grpc.ssl_channel_credentials(access.ca or None, access.key or None, access.cert or None)
     return grpc.aio.secure_channel(address.target, credentials, options=_OPTIONS)
 
 
@@ -388,10 +376,12 @@ def _range(span: ops.Range) -> Any:
     )
 
 
-def _header(header: Any) -> ops.Header:
-    return ops.Header(
-        int(header.cluster_id), int(header.member_id), int(header.revision), int(header.raft_term)
-    )
+def _header(head: Any) -> ops.Header:
+    return ops.Header(int(head.cluster_id), int(head.member_id), int(head.revision), int(head.raft_term))
+
+
+def _key_values(answer: Any) -> tuple[ops.KeyValue, ...]:
+    return tuple(_key_value(kv) for kv in answer.kvs)
 
 
 def _key_value(kv: Any) -> ops.KeyValue:
@@ -402,6 +392,6 @@ def _key_value(kv: Any) -> ops.KeyValue:
 
 
 def _change(event: Any) -> ops.Change:
-    # Type 1 is DELETE; see Event.EventType in etcd's kv.proto.
+    # PUT is 0, DELETE is 1: Event.EventType in etcd's kv.proto.
     found = _key_value(event.kv)
-    return ops.Change(found.key, found.mod_revision, None if event.type == 1 else found)
+    return ops.Change(found.key, found.mod_revision, None if event.type else found)

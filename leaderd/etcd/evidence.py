@@ -61,17 +61,15 @@ def why_no_evidence(before: Snapshot, left: TimeToLive, after: Snapshot, token: 
     holder that goes on holding. A lease that was just being lost shows values out of range while
     etcd's leader changes.
     """
-    if len({before.member_id, left.header.member_id, after.member_id}) > 1:
-        return "the answers came from different members"
-    if len({before.raft_term, left.header.raft_term, after.raft_term}) > 1:
-        return "the raft term changed in between"
-    for snapshot in (before, after):
-        if snapshot.broken:
-            return snapshot.broken
-        if snapshot.holder is None or snapshot.holder.token != token or snapshot.holder.state != "held":
-            return f"token {token} is no longer the holder"
-    if left.granted <= 0 or left.ttl < 0:
-        return "etcd does not know the holder's lease"
-    if left.ttl > left.granted:
-        return f"a time to live of {left.ttl} s of {left.granted} s makes no sense"
-    return ""
+    members = {before.member_id, left.header.member_id, after.member_id}
+    terms = {before.raft_term, left.header.raft_term, after.raft_term}
+    holders = [(each.holder.token, each.holder.state) if each.holder else None for each in (before, after)]
+    checks = (
+        (len(members) == 1, "the answers came from different members"),
+        (len(terms) == 1, "the raft term changed in between"),
+        (not before.broken and not after.broken, before.broken or after.broken),
+        (holders == [(token, "held")] * 2, f"token {token} is no longer the holder"),
+        (left.granted > 0 and left.ttl >= 0, "etcd does not know the holder's lease"),
+        (left.ttl <= left.granted, f"a time to live of {left.ttl} s of {left.granted} s makes no sense"),
+    )
+    return next((problem for fine, problem in checks if not fine), "")

@@ -38,7 +38,9 @@ def _problems(version: _Version) -> list[str]:
     if version < (3, 4, 0):
         problems.append("is older than anything leaderd was tried with: upgrade to 3.5.13 or later")
     elif version in _INCONSISTENT:
-        problems.append("may serve inconsistent data, on which no election is safe: upgrade to 3.5.13 or later")
+        problems.append(
+            "may serve inconsistent data, on which no election is safe: upgrade to 3.5.13 or later"
+        )
     if version < (3, 4, 31) or (3, 5, 0) <= version < (3, 5, 13):
         problems.append(
             "may revoke a lease that is being renewed when its leader stalls: safe, but a healthy "

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pytest
 import pytest_asyncio
@@ -78,19 +78,28 @@ class Player:
         renewed: Renewed = await self.renew()
         return renewed.snapshot
 
-    def record(self, state: str = "held", epoch: int = 0) -> HolderRecord:
+    def record(self, state: Literal["held", "released"] = "held", epoch: int = 0) -> HolderRecord:
         """Return the record of a term of the current session."""
         token = fencing_token(epoch, self.joined.create_revision)
         timing = self.timing.granted(self.joined.ttl)
         return HolderRecord(
-            token, self.node, self.joined.lease, state, timing.ttl, timing.window,  # type: ignore[arg-type]
-            timing.stop_after, timing.clock_drift,
+            token,
+            self.node,
+            self.joined.lease,
+            state,
+            timing.ttl,
+            timing.window,
+            timing.stop_after,
+            timing.clock_drift,
         )
 
     def take_over(self, snapshot: Snapshot) -> TakeOver:
         """Return the takeover that was judged on a snapshot."""
         return TakeOver(
-            self.serial, self.joined.create_revision, snapshot.holder_revision, snapshot.epoch_revision,
+            self.serial,
+            self.joined.create_revision,
+            snapshot.holder_revision,
+            snapshot.epoch_revision,
             self.record(epoch=snapshot.epoch),
         )
 
@@ -138,9 +147,7 @@ async def player(cluster: Cluster, keys: ElectionKeys) -> AsyncIterator[Callable
     """Make players of the test's election; whatever they leave running is a failure."""
     players: list[Player] = []
 
-    def make(
-        node: str = "a", endpoints: tuple[str, ...] = (), ttl: int = 10, **plan: Any
-    ) -> Player:
+    def make(node: str = "a", endpoints: tuple[str, ...] = (), ttl: int = 10, **plan: Any) -> Player:
         client = EtcdClient(EtcdPlan(endpoints or cluster.endpoints, **plan), BootClock())
         players.append(Player(client, keys, node, Timing.scaled(ttl)))
         return players[-1]

@@ -35,7 +35,10 @@ def test_the_members_die_with_whoever_started_them(tmp_path: Path) -> None:
         "sys.stdin.read()\n"
     )
     starter = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert starter.stdout is not None

@@ -57,11 +57,25 @@ def test_no_evidence(before: Snapshot, left: TimeToLive, after: Snapshot, said: 
         ("[1, 2]", "[1, 2]", 0.0),
         ("7", "7", 0.0),
         ('{"node": "a"}', '{"node": "a"}', 0.0),
-        ('{"node": "a", "priority": null, "window_ms": 1}', '{"node": "a", "priority": null, "window_ms": 1}', 0.0),
-        ('{"node": "a", "priority": 1e999, "window_ms": 1}', '{"node": "a", "priority": 1e999, "window_ms": 1}', 0.0),
+        (
+            '{"node": "a", "priority": null, "window_ms": 1}',
+            '{"node": "a", "priority": null, "window_ms": 1}',
+            0.0,
+        ),
+        (
+            '{"node": "a", "priority": 1e999, "window_ms": 1}',
+            '{"node": "a", "priority": 1e999, "window_ms": 1}',
+            0.0,
+        ),
     ],
 )
 def test_candidates_of_all_kinds(text: str, node: str, window: float) -> None:
     """Ours are read; whatever else stands there is a candidate all the same."""
     found = candidate(KeyValue("/e/1", text, 3, 4, 5))
-    assert (found.key, found.lease, found.create_revision, found.node, found.window) == ("/e/1", 5, 3, node, window)
+    assert (found.key, found.lease, found.create_revision, found.node, found.window) == (
+        "/e/1",
+        5,
+        3,
+        node,
+        window,
+    )

@@ -24,6 +24,7 @@ from leaderd.core.events import (
 )
 from leaderd.core.lease import Timing
 from leaderd.core.records import Known
+from leaderd.errors import EtcdRefusedError
 from leaderd.etcd import ops
 from leaderd.etcd.client import EtcdClient
 from leaderd.keys import ElectionKeys
@@ -104,7 +105,9 @@ async def test_the_loss_of_etcds_leader_is_ridden_through(cluster: Cluster, play
     assert a.clock.now().held_since(last.sent_at) < a.timing.stop_after
 
 
-async def test_without_a_quorum_attempts_fail_in_time_and_join_gives_up(cluster: Cluster, player: Make) -> None:
+async def test_without_a_quorum_attempts_fail_in_time_and_join_gives_up(
+    cluster: Cluster, player: Make
+) -> None:
     """No answer is ever taken for one, and nothing waits for etcd's own seven seconds."""
     a, b = player("a"), player("b")
     await a.join()
@@ -196,14 +199,19 @@ def full_cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+async def fill(client: EtcdClient) -> None:
+    """Write until etcd says no."""
+    while True:
+        await client.endpoints[0].txn((), (ops.Put("/other", "x" * 1_000_000),), (), 5.0)
+
+
 async def test_a_full_etcd(full_cluster: Cluster, keys: ElectionKeys) -> None:
     """Renewals go on; joining and releasing fail with what to do; a release frees the key at least."""
     client = EtcdClient(EtcdPlan(full_cluster.endpoints), BootClock())
     a = Player(client, keys, "a", Timing.scaled(10))
     took = await a.lead()
-    with pytest.raises(Exception, match="database space exceeded"):
-        for _ in range(20):
-            await client.endpoints[0].txn((), (ops.Put("/other", "x" * 1_000_000),), (), 5.0)
+    with pytest.raises(EtcdRefusedError, match="database space exceeded"):
+        await fill(client)
     for _ in range(3):
         await a.renew()
     failed = await a.answer(a.release(took), ReleaseFailed)

@@ -118,7 +118,9 @@ async def test_no_retry_where_it_is_no_use() -> None:
     """Refused for good, a bug, or the number of attempts is up."""
     clock = BootClock()
     for error, attempts, expected in (
-        (EtcdRefusedError("no"), None, 1), (ZeroDivisionError(), None, 1), (EtcdError("down"), 3, 3),
+        (EtcdRefusedError("no"), None, 1),
+        (ZeroDivisionError(), None, 1),
+        (EtcdError("down"), 3, 3),
     ):
         tries = 0
 

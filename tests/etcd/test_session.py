@@ -38,7 +38,9 @@ class Stream:
                 raise EtcdError("the stream ended")
             await asyncio.sleep(self.endpoint.keepalive_takes)
             self.asking -= 1
-            return KeepaliveAnswer(sent_at, self.endpoint.clock.now(), self.endpoint.ttl, self.endpoint.keepalive_term)
+            return KeepaliveAnswer(
+                sent_at, self.endpoint.clock.now(), self.endpoint.ttl, self.endpoint.keepalive_term
+            )
         except BaseException:
             self.close()
             raise
@@ -125,7 +127,8 @@ async def test_what_proves_nothing(play: Play, script: dict[str, Any], said: str
 
 
 @pytest.mark.parametrize(
-    "script", [{"stands": False}, {"lease": 1}, {"revision": 8}, {"ttl": 0}, {"stands": False, "read_term": 9}]
+    "script",
+    [{"stands": False}, {"lease": 1}, {"revision": 8}, {"ttl": 0}, {"stands": False, "read_term": 9}],
 )
 async def test_what_ends_the_session(play: Play, script: dict[str, Any]) -> None:
     """A linearizable read without our key as we made it; or the lease is unknown, in one term."""

@@ -3,16 +3,23 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
+
+from leaderd.core.actions import Join
 from leaderd.core.events import (
     EvidenceFailed,
     EvidenceGathered,
+    JoinFailed,
     Released,
     SessionGone,
     TakeoverRefused,
     TookOver,
 )
-from leaderd.core.records import HolderRecord
+from leaderd.core.records import HolderRecord, Known
+from leaderd.etcd.client import Endpoint
+from leaderd.etcd.ops import Grant
 from leaderd.keys import ElectionKeys
 from tests.cluster import Cluster
 from tests.etcd.conftest import Player
@@ -20,7 +27,9 @@ from tests.etcd.conftest import Player
 Make = Callable[..., Player]
 
 
-async def test_join_puts_a_key_that_says_who_we_are(player: Make, cluster: Cluster, keys: ElectionKeys) -> None:
+async def test_join_puts_a_key_that_says_who_we_are(
+    player: Make, cluster: Cluster, keys: ElectionKeys
+) -> None:
     """The key is named by the lease, attached to it, first in an empty queue; s is before the grant."""
     a = player("a")
     before = a.clock.now()
@@ -30,7 +39,11 @@ async def test_join_puts_a_key_that_says_who_we_are(player: Make, cluster: Clust
     assert before <= joined.sent_at <= joined.snapshot.sent_at
     [ours] = joined.snapshot.queue
     assert (ours.key, ours.lease, ours.create_revision, ours.node, ours.priority) == (
-        joined.key, joined.lease, joined.create_revision, "a", 100,
+        joined.key,
+        joined.lease,
+        joined.create_revision,
+        "a",
+        100,
     )
     assert abs(ours.window - a.timing.window) < 0.002
     value = json.loads(cluster.etcdctl("get", "--print-value-only", joined.key))
@@ -80,7 +93,9 @@ async def test_takeover_is_refused_while_an_older_key_stands(player: Make) -> No
     assert (await b.snapshot()).holder is None
 
 
-async def test_takeover_is_refused_when_the_record_changed(player: Make, cluster: Cluster, keys: ElectionKeys) -> None:
+async def test_takeover_is_refused_when_the_record_changed(
+    player: Make, cluster: Cluster, keys: ElectionKeys
+) -> None:
     """What it was judged on is no longer what stands there."""
     a = player("a")
     await a.join()
@@ -90,7 +105,9 @@ async def test_takeover_is_refused_when_the_record_changed(player: Make, cluster
     await a.answer(a.take_over(await a.snapshot()), TookOver)
 
 
-async def test_takeover_is_refused_when_the_epoch_changed(player: Make, cluster: Cluster, keys: ElectionKeys) -> None:
+async def test_takeover_is_refused_when_the_epoch_changed(
+    player: Make, cluster: Cluster, keys: ElectionKeys
+) -> None:
     """An operator raised it in between."""
     a = player("a")
     await a.join()
@@ -141,7 +158,9 @@ async def test_release_frees_record_key_and_lease(player: Make, cluster: Cluster
     assert f"{a.joined.lease:x}" not in cluster.etcdctl("lease", "list")
 
 
-async def test_release_with_the_key_already_gone_still_frees_the_record(player: Make, cluster: Cluster) -> None:
+async def test_release_with_the_key_already_gone_still_frees_the_record(
+    player: Make, cluster: Cluster
+) -> None:
     """Somebody revoked our lease; nobody shall wait for a window that we know to be over."""
     a, b = player("a"), player("b")
     took = await a.lead()
@@ -153,7 +172,9 @@ async def test_release_with_the_key_already_gone_still_frees_the_record(player: 
     assert snapshot.holder.state == "released"
 
 
-async def test_release_leaves_the_record_of_somebody_else(player: Make, cluster: Cluster, keys: ElectionKeys) -> None:
+async def test_release_leaves_the_record_of_somebody_else(
+    player: Make, cluster: Cluster, keys: ElectionKeys
+) -> None:
     """Only our key goes: a late release must not free a holder that runs."""
     a, b = player("a"), player("b")
     took = await a.lead()
@@ -201,6 +222,41 @@ async def test_ending_a_session_that_is_joining_leaves_nothing(player: Make, key
     assert [each.node for each in (await b.snapshot()).queue] == ["b"]
 
 
+async def test_the_budget_follows_what_etcd_granted(player: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A longer TTL makes longer windows, in our key's value too; renewals must match it."""
+    real = Endpoint.grant
+
+    async def longer(self: Endpoint, ttl: int, timeout: float) -> Grant:
+        return await real(self, ttl + 4, timeout)
+
+    monkeypatch.setattr(Endpoint, "grant", longer)
+    a = player("a")
+    joined = await a.join()
+    assert joined.ttl == 14
+    assert abs(joined.snapshot.queue[0].window - a.timing.granted(14).window) < 0.002
+    await a.renew()
+
+
+async def test_a_grant_that_no_budget_fits_is_refused_and_given_up(
+    player: Make, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what was granted; no lease is left."""
+    real, leases = Endpoint.grant, []
+
+    async def absurd(self: Endpoint, ttl: int, timeout: float) -> Grant:
+        grant = await real(self, ttl, timeout)
+        leases.append(grant.lease)
+        return replace(grant, ttl=100_000)
+
+    monkeypatch.setattr(Endpoint, "grant", absurd)
+    a = player("a")
+    failed = await a.answer(Join(1, Known()), JoinFailed)
+    assert "granted a ttl of 100000 s where 10 s was asked for" in failed.detail
+    await a.store.close()
+    [lease] = leases
+    assert f"{lease:x}" not in cluster.etcdctl("lease", "list")
+
+
 async def test_evidence_on_a_holder_that_fell_silent(player: Make) -> None:
     """Remaining seconds shrink between two reads that show the same holder."""
     a, b = player("a"), player("b")
@@ -235,7 +291,9 @@ async def test_no_evidence_on_somebody_who_is_not_the_holder(player: Make) -> No
     await b.answer(b.evidence_on(a.record()), EvidenceFailed)
 
 
-async def test_a_record_that_cannot_be_read_is_reported(player: Make, cluster: Cluster, keys: ElectionKeys) -> None:
+async def test_a_record_that_cannot_be_read_is_reported(
+    player: Make, cluster: Cluster, keys: ElectionKeys
+) -> None:
     """Holder and epoch alike; nobody may promote over them."""
     a = player("a")
     await a.join()

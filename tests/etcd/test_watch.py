@@ -49,7 +49,9 @@ async def test_joins_and_leaves_are_seen_in_order(watcher: Player, player: Make)
     assert first.revision < second.revision < third.revision
 
 
-async def test_other_keys_are_not_reported(watcher: Player, player: Make, cluster: Cluster, keys: ElectionKeys) -> None:
+async def test_other_keys_are_not_reported(
+    watcher: Player, player: Make, cluster: Cluster, keys: ElectionKeys
+) -> None:
     """Neither an election whose name begins alike, nor the records."""
     cluster.etcdctl("put", f"/leaderd/election/{keys.name}x/1", "x")
     cluster.etcdctl("put", keys.holder, "x")
