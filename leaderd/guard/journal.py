@@ -1,0 +1,118 @@
+"""What the guard writes down before it answers "armed", so that the next run can stop this one's term.
+
+    <state_dir>/terms/<election>.json → {"boot_id": str, "phase": "armed" | "stopped" | "unclean",
+                                         "escalated": bool, "order": <the arm message>}
+
+One file an election: a term is armed only after the one before it is over. Renewals do not touch the
+file, so the deadlines in it are those of the beginning.
+
+Source: DESIGN.md R13, R4.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from leaderd.guard.wire import Arm
+
+_FOLDER = "terms"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One term in the journal.
+
+    Attributes:
+        order: What it was armed with.
+        phase: "armed": something may run. "stopped": only the release is pending. "unclean": a
+            stop has failed.
+        boot_id: Of the boot in which it was armed.
+        escalated: The escalation has been tried.
+    """
+
+    order: Arm
+    phase: str
+    boot_id: str
+    escalated: bool = False
+
+
+class Journal:
+    """The journal of one node.
+
+    Args:
+        state_dir: Its state directory.
+        boot_id: Of this boot.
+    """
+
+    def __init__(self, state_dir: str, boot_id: str) -> None:
+        self._folder = os.path.join(state_dir, _FOLDER)
+        self._boot_id = boot_id
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+
+    def is_of_this_boot(self, entry: Entry) -> bool:
+        """Return whether the instants of an entry may be compared with today's."""
+        return entry.boot_id == self._boot_id
+
+    def write(self, order: Arm, phase: str, *, escalated: bool = False) -> None:
+        """Put a term on disk; when this returns it survives a power failure.
+
+        Raises:
+            OSError: It is not written; nothing may start.
+        """
+        fields = {"boot_id": self._boot_id, "phase": phase, "escalated": escalated, "order": order.fields()}
+        draft = self._path(order.election) + ".new"
+        with open(draft, "w", encoding="utf-8") as file:
+            json.dump(fields, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self._path(order.election))
+        self._sync_folder()
+
+    def remove(self, election: str) -> None:
+        """Forget a term that needs nothing more.
+
+        Raises:
+            OSError: It may come back after a crash; its stops are then run once more, which is harmless.
+        """
+        with suppress(FileNotFoundError):
+            os.unlink(self._path(election))
+        self._sync_folder()
+
+    def load(self) -> tuple[list[Entry], list[str]]:
+        """Return what earlier runs have left, and a line of each file that cannot be read."""
+        entries, damaged = [], []
+        for name in sorted(os.listdir(self._folder)):
+            if not name.endswith(".json"):
+                continue
+            path = os.path.join(self._folder, name)
+            try:
+                with open(path, encoding="utf-8") as file:
+                    entries.append(_entry(json.load(file)))
+            except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+                damaged.append(f"{path}: {error!r}")
+        return entries, damaged
+
+    def _path(self, election: str) -> str:
+        return os.path.join(self._folder, f"{election}.json")
+
+    def _sync_folder(self) -> None:
+        with _opened(self._folder) as folder:
+            os.fsync(folder)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _entry(fields: dict[str, Any]) -> Entry:
+    return Entry(
+        Arm.read(fields["order"]), str(fields["phase"]), str(fields["boot_id"]), bool(fields["escalated"])
+    )

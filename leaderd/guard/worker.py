@@ -1,0 +1,161 @@
+"""Forked workers: whatever may take time (fsync, hooks, HTTP) happens in a child, never in the guard's loop.
+
+A worker runs one job, writes its result as JSON into a pipe and ends. It has ordinary priority, adopts
+what its hooks leave behind, and is killed with all of it when its time is over. Jobs of one election
+run strictly one after the other, so hooks never overlap and the journal never goes backwards.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from leaderd.guard import children, kernel
+from leaderd.guard.log import Log
+from leaderd.instant import Instant
+
+Result = dict[str, Any]
+Job = Callable[[], Result]
+Done = Callable[[Result | None], None]
+
+# A worker ends its own work at its deadline; only one that did not by then is killed, seconds.
+_GRACE = 0.25
+
+
+@dataclass(slots=True)
+class _Task:
+    job: Job
+    done: Done
+    until: Instant | None
+    pid: int = 0
+    pipe: int = -1
+
+
+class Workers:
+    """All workers of the guard.
+
+    Args:
+        log: Where a job that raises is reported.
+        keep: Descriptors that a worker keeps open, besides standard ones and the log's. The link to
+            the agent must not be among them: its end of file is how the agent learns of our death.
+    """
+
+    def __init__(self, log: Log, keep: Collection[int]) -> None:
+        self._log = log
+        self._keep = {0, 1, 2, *keep, *log.files}
+        self._lanes: dict[str, deque[_Task]] = {}
+
+    @property
+    def pids(self) -> set[int]:
+        """Process ids of all workers that run."""
+        return {lane[0].pid for lane in self._lanes.values() if lane and lane[0].pid}
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not any(self._lanes.values())
+
+    def submit(self, lane: str, job: Job, done: Done, until: Instant | None = None) -> None:
+        """Have a job done after all earlier ones of its lane.
+
+        Args:
+            lane: Name of the election.
+            job: Run in the worker; what it returns must be JSON.
+            done: Called in the guard with the result; None when the worker failed or was killed.
+            until: When the worker is killed, a moment after; None lets it take its time.
+        """
+        tasks = self._lanes.setdefault(lane, deque())
+        tasks.append(_Task(job, done, until))
+        if len(tasks) == 1:
+            self._start_next(tasks)
+
+    def ended(self, pid: int) -> bool:
+        """Take note of a dead child; return whether it was a worker."""
+        for tasks in self._lanes.values():
+            if tasks and tasks[0].pid == pid:
+                task = tasks.popleft()
+                result = _read_result(task.pipe)
+                self._start_next(tasks)
+                task.done(result)
+                return True
+        return False
+
+    def kill_overdue(self, now: Instant) -> None:
+        """Kill the workers whose time is over; the reaper then reports their end."""
+        for tasks in self._lanes.values():
+            if not tasks or not tasks[0].pid:
+                continue
+            until = tasks[0].until
+            if until is not None and now.left_until(until) <= -_GRACE:
+                children.kill_tree(tasks[0].pid)
+
+    def _start_next(self, tasks: deque[_Task]) -> None:
+        while tasks:
+            try:
+                self._start(tasks[0])
+            except OSError as error:
+                # No process to be had: a failed job, as the guard itself must go on.
+                self._log.error("worker not started", detail=str(error))
+                os.close(tasks[0].pipe)
+                tasks.popleft().done(None)
+            else:
+                return
+
+    def _start(self, task: _Task) -> None:
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        task.pipe = reading
+        try:
+            task.pid = os.fork()
+        except OSError:
+            os.close(writing)
+            raise
+        if task.pid == 0:
+            self._be_worker(task.job, writing)
+        os.close(writing)
+
+    def _be_worker(self, job: Job, pipe: int) -> NoReturn:
+        status = 1
+        try:
+            _leave_the_guard({*self._keep, pipe})
+            packet = json.dumps(job()).encode()
+            # The result is longer than a pipe holds only if something is wrong; then wait for the reader.
+            fcntl.fcntl(pipe, fcntl.F_SETFL, 0)
+            os.write(pipe, packet)
+            status = 0
+        except BaseException:  # noqa: BLE001 - a fork must never return into its parent's code
+            with suppress(BaseException):
+                self._log.error("worker failed", detail=traceback.format_exc())
+        os._exit(status)
+
+
+def _leave_the_guard(keep: set[int]) -> None:
+    signal.set_wakeup_fd(-1)
+    # A service manager that signals the whole control group must not cut a stop short.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setpgid(0, 0)
+    kernel.adopt_orphans()
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            with suppress(OSError):
+                os.close(int(name))
+
+
+def _read_result(pipe: int) -> Result | None:
+    packet = b""
+    with suppress(BlockingIOError):
+        while part := os.read(pipe, 65536):
+            packet += part
+    os.close(pipe)
+    try:
+        result: Result = json.loads(packet)
+    except ValueError:
+        return None
+    return result
