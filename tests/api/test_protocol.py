@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from leaderd.api.messages import as_dict, status_message
-from tests.api.fakes import FakeSource
+from leaderd.clock import BootClock
+from leaderd.core.lease import Timing
+from leaderd.core.records import CandidateKey
+from leaderd.core.states import State
+from leaderd.core.status import Status
+from leaderd.report import Report
+from tests.api.fakes import FakeSource, plan
 
 ROOT = Path(__file__).parents[2]
 GENERATED = ("leaderd_pb2.py", "leaderd_pb2.pyi", "leaderd_pb2_grpc.py")
@@ -63,3 +69,25 @@ def test_what_is_not_reported_has_its_zero() -> None:
     report = as_dict(status_message({"node": "a"}))
     assert report["elections"] == []
     assert report["pids"] == {"guard": 0, "agent": 0}
+
+
+def test_the_report_of_the_daemon_has_only_fields_of_the_protocol() -> None:
+    """The real one, with everything in it that it can have."""
+    status = Status(
+        "db",
+        State.LEADER,
+        reason="elected",
+        leader="a",
+        token=7,
+        lease=0x694D8A,
+        stop_at=BootClock().now().plus(5),
+        candidates=(CandidateKey("/leaderd/election/db/1", 1, 7, "a", 100, 8.7),),
+    )
+    report = Report(plan(Path("/s")), BootClock(), {"guard": 1, "agent": 2}, "b00t")
+    report.add(status, Timing.scaled(10), lambda: [("app", "script", "started")])
+    answer = as_dict(status_message(report.report()))
+    assert answer["elections"][0]["candidates"] == [
+        {"node": "a", "priority": 100, "revision": 7, "foreign": False}
+    ]
+    assert answer["elections"][0]["lease"] == "694d8a"
+    assert 4 < answer["elections"][0]["valid_for"] <= 5
