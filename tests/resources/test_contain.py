@@ -176,8 +176,11 @@ async def test_a_contained_daemon_dies_with_the_parent_of_its_init(place):
     try:
         agent.read("posted", "ResourcesStarted")
         (outer,) = children(agent.process.pid)
+        # An agent that stands still cannot help: this is the kernel alone.
+        agent.process.send_signal(signal.SIGSTOP)
         os.kill(outer, signal.SIGKILL)
         await gone(f":{mark}")
+        agent.process.send_signal(signal.SIGCONT)
         agent.read("posted", "ResourceFailed")
     finally:
         agent.close()
