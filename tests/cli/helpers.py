@@ -17,15 +17,20 @@ ROOT = Path(__file__).parents[2]
 CODES = {0, 1, 2, 4, 75}
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a user who has set nothing of ours; the checkout can be imported."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("LEADERD_", "PROTOCOL_"))}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**clean, "PYTHONPATH": path, **more}
+
+
 def leaderd(
     *arguments: str, env: dict[str, str] | None = None, stdin: str = ""
 ) -> "subprocess.CompletedProcess[str]":
     """Run `leaderd` to its end."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("LEADERD_", "PROTOCOL_"))}
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         [sys.executable, "-m", "leaderd", *arguments],
-        env={**clean, "PYTHONPATH": path, **(env or {})},
+        env=environment(**(env or {})),
         input=stdin,
         capture_output=True,
         text=True,

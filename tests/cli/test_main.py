@@ -1,7 +1,6 @@
 """The frame: help, version, one line per error, exit codes, what is loaded when."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -9,7 +8,7 @@ import pytest
 
 from leaderd.cli.main import COMMANDS, cli, run_command
 from leaderd.version import VERSION
-from tests.cli.helpers import ROOT, leaderd
+from tests.cli.helpers import ROOT, environment, leaderd
 
 
 def test_every_command_has_help_with_an_example() -> None:
@@ -69,7 +68,7 @@ def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str]) -> None:
 def test_a_reader_that_goes_away_is_no_error() -> None:
     """`leaderd check … | head -1`."""
     command = f"{sys.executable} -m leaderd completion bash | head -c 1"
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = environment()
     result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=environ)
     assert result.stderr == ""
 
@@ -115,7 +114,7 @@ def test_what_a_command_does_not_need_is_not_loaded(arguments: list[str], banned
         "import sys, json; from leaderd.cli.main import run_command; "
         f"run_command({arguments!r}); print(json.dumps(sorted(sys.modules)))"
     )
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = environment()
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environ
     )
