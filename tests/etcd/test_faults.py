@@ -12,6 +12,7 @@ import pytest
 from leaderd.clock import BootClock
 from leaderd.core.actions import Join, Renew
 from leaderd.core.events import (
+    Joined,
     JoinFailed,
     QueueChanged,
     Released,
@@ -24,9 +25,10 @@ from leaderd.core.events import (
 )
 from leaderd.core.lease import Timing
 from leaderd.core.records import Known
-from leaderd.errors import EtcdRefusedError
+from leaderd.errors import EtcdError, EtcdRefusedError
 from leaderd.etcd import ops
 from leaderd.etcd.client import EtcdClient
+from leaderd.etcd.snapshot import take_snapshot
 from leaderd.keys import ElectionKeys
 from leaderd.plan import EtcdPlan
 from tests.cluster import Cluster
@@ -86,6 +88,40 @@ async def test_a_paused_member_costs_one_hedge_and_is_asked_last_from_then_on(
     before = a.clock.now()
     await a.renew()
     assert a.clock.now().held_since(before) < a.timing.hedge_after
+
+
+async def test_instants_are_those_of_sending(cluster: Cluster, player: Make) -> None:
+    """A member that hangs for a while: what it answers then counts from when it was asked."""
+    follower = await in_thread(cluster.follower)
+    a = player("a", endpoints=(cluster.members[follower].client_url,))
+    a.store._timing = a.store._campaign._timing = Timing(
+        ttl=30, retry_period=1.0, attempt_timeout=8.0, hedge_after=8.0, stop_timeout=1.0, kill_time=0.5
+    )
+    await a.client.status()
+    for action, kind in ((Join(1, Known()), Joined), (Renew(1, Known()), Renewed)):
+        cluster.pause(follower)
+        asked_at = a.clock.now()
+        a.store.perform(action)
+        await asyncio.sleep(0.5)
+        resumed_at = a.clock.now()
+        cluster.resume(follower)
+        answer: Joined | Renewed = await a.expect(kind)
+        assert asked_at <= answer.sent_at
+        assert resumed_at.held_since(answer.sent_at) > 0.3
+        assert answer.snapshot.received_at > resumed_at
+
+
+async def test_reads_are_not_answered_by_a_member_alone(cluster: Cluster, player: Make) -> None:
+    """Although it does not know yet that the others are gone."""
+    leader = await in_thread(cluster.leader)
+    a = player("a", endpoints=(cluster.members[leader].client_url,))
+    [endpoint] = a.client.endpoints
+    await take_snapshot(endpoint, a.keys, 5.0)
+    for index in range(3):
+        if index != leader:
+            cluster.pause(index)
+    with pytest.raises(EtcdError, match=r"no answer|eadline"):
+        await take_snapshot(endpoint, a.keys, 0.4)
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])

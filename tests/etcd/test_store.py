@@ -18,6 +18,7 @@ from leaderd.core.events import (
     TookOver,
 )
 from leaderd.core.records import HolderRecord, Known
+from leaderd.errors import EtcdRefusedError
 from leaderd.etcd.client import Endpoint
 from leaderd.etcd.ops import Grant
 from leaderd.keys import ElectionKeys
@@ -128,6 +129,25 @@ async def test_takeover_is_refused_when_our_key_is_gone(player: Make, cluster: C
     await a.answer(a.take_over(seen), TakeoverRefused)
 
 
+async def test_takeover_is_refused_when_our_key_was_made_anew(player: Make, cluster: Cluster) -> None:
+    """Same name, same lease, but a later place in the queue: another token."""
+    a = player("a")
+    await a.join()
+    seen = await a.snapshot()
+    cluster.etcdctl("del", a.joined.key)
+    cluster.etcdctl("put", f"--lease={a.joined.lease:x}", a.joined.key, "{}")
+    await a.answer(a.take_over(seen), TakeoverRefused)
+
+
+async def test_takeover_is_refused_when_our_key_lost_its_lease(player: Make, cluster: Cluster) -> None:
+    """A put without the lease detaches the key: it would outlive us."""
+    a = player("a")
+    await a.join()
+    seen = await a.snapshot()
+    cluster.etcdctl("put", a.joined.key, "{}")
+    await a.answer(a.take_over(seen), TakeoverRefused)
+
+
 async def test_own_key_deleted_is_the_end_of_the_session(player: Make, cluster: Cluster) -> None:
     """The lease lives on and is acknowledged; the read after it tells."""
     a = player("a")
@@ -185,6 +205,25 @@ async def test_release_leaves_the_record_of_somebody_else(
     assert snapshot.holder is not None
     assert (snapshot.holder.node, snapshot.holder.state) == ("b", "held")
     assert [each.node for each in snapshot.queue] == ["b"]
+
+
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+async def test_release_deletes_the_key_by_itself(
+    player: Make, cluster: Cluster, keys: ElectionKeys, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """With the record, in the same transaction: revoking comes later and may fail."""
+
+    async def fails(self: Endpoint, lease: int, timeout: float) -> None:
+        raise EtcdRefusedError("not today")
+
+    monkeypatch.setattr(Endpoint, "revoke", fails)
+    a, b = player("a"), player("b")
+    took = await a.lead()
+    await b.join()
+    if whose == "theirs":
+        cluster.etcdctl("put", keys.holder, b.record().encode())
+    await a.answer(a.release(took), Released)
+    assert [each.node for each in (await b.snapshot()).queue] == ["b"]
 
 
 async def test_giving_up_a_session_removes_key_and_lease(player: Make, cluster: Cluster) -> None:
