@@ -1,0 +1,54 @@
+"""Many random schedules: no two nodes hold at once, tokens grow, somebody leads again (DESIGN.md §8.2)."""
+
+import os
+from collections import Counter
+
+import pytest
+
+from leaderd.core.states import State
+from tests.sim.faults import WEIGHTS
+from tests.sim.runner import report, run_many
+from tests.sim.world import World
+
+SCHEDULES = int(os.environ.get("LEADERD_SIM_SCHEDULES", "20000"))
+JOBS = max(1, min(8, os.cpu_count() or 1))
+# What ETCD.md found, and what the rules are about, must really come up in the schedules.
+MUST_HAPPEN = (
+    "holds", "etcd leader changes", "keepalive acknowledged for a lease that is gone",
+    "keepalive acknowledged by a deposed etcd leader", "lease revoked wrongly by a deposed etcd leader",
+    "released by the guard", "agent died: kernel timer", "agent died: late for its guard",
+    "power off: fence: reboot",
+)
+
+
+@pytest.mark.timeout(1800)
+def test_no_promise_breaks(capsys: pytest.CaptureFixture[str]) -> None:
+    """Schedules of random faults keep every promise, and the faults do come up."""
+    summary = run_many(0, SCHEDULES, jobs=JOBS)
+    with capsys.disabled():
+        print("\n" + report(summary))
+    assert not summary.violations, report(summary)
+    if SCHEDULES >= 2000:
+        missing = [what for what in MUST_HAPPEN if not summary.counts[what]]
+        missing += [kind for kind in WEIGHTS if not summary.counts["fault: " + kind]]
+        assert not missing
+
+
+def test_a_seed_gives_the_same_schedule_again() -> None:
+    """A schedule depends on its seed alone."""
+    first, second = World(4711, trace=True).run(), World(4711, trace=True).run()
+    assert first.lines == second.lines
+    assert first.lines
+
+
+def test_without_faults_one_node_leads_all_the_time() -> None:
+    """The model itself disturbs nobody."""
+    from tests.sim.scripts import NOTHING
+
+    for seed in range(20):
+        world = World(seed, NOTHING)
+        result = world.run()
+        assert not result.violations
+        assert result.counts["holds"] == 1
+        states = Counter(host.agent.election.state for host in world.hosts if host.agent is not None)
+        assert states[State.LEADER] == 1
