@@ -12,7 +12,7 @@ import math
 from leaderd.core.events import EvidenceGathered
 from leaderd.core.lease import WAITER_FACTOR, Timing
 from leaderd.core.queue import key_of_token
-from leaderd.core.records import HolderRecord, Snapshot, token_epoch
+from leaderd.core.records import HolderRecord, Snapshot, token_epoch, token_revision
 from leaderd.instant import Instant, earlier_opening
 
 # How often the holder's lease is looked at once evidence may be near, in seconds.
@@ -86,7 +86,9 @@ class Takeover:
         return Instant(max(opening.raw, fresh.raw), max(opening.boot, fresh.boot))
 
     def _holder_opens_at(self, holder: HolderRecord, own_token: int) -> Instant | None:
-        if holder.state == "released" or holder.token == own_token:
+        # Our own takeover whose answer was lost: told by the key, for the epoch may have been raised since.
+        ours = token_revision(holder.token) == token_revision(own_token)
+        if holder.state == "released" or ours:
             return Instant(-math.inf, -math.inf)
         gone = self._gone_at and self._gone_at.plus(WAITER_FACTOR * holder.window + self._timing.margin)
         if gone is None or self._closes_at is None:

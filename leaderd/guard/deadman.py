@@ -62,7 +62,8 @@ class Deadman:
         Raises:
             GuardError: The kernel gives no timer; nothing may start.
         """
-        timer = self._timers.get(election) or self._create(election)
+        # Not `or`: the kernel's first timer has the id 0, and is false.
+        timer = self._timers[election] if election in self._timers else self._create(election)
         at = self._on_boottime(fence_at) + _ROUND_UP
         # Zero would switch the timer off; a deadline that has passed must fire.
         whole = max(int(at * 1e9), 1)
