@@ -276,3 +276,48 @@ def test_fence_of_an_unknown_term_is_answered(guarded):
     assert answer["type"] == "fenced"
     assert answer["clean"] is False
     assert os.getpgid(agent.pid) == agent.pid
+
+
+def test_the_guard_keeps_its_promises_while_nobody_reads_its_log(guarded, tmp_path):
+    """A full pipe on standard error must not stop it."""
+    run = guarded()
+    os.mkfifo(run.log_path)
+    reader = os.open(run.log_path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        agent = run.start().agent()
+        agent.arm(order([shell("seq 100000 | head -c 200000; touch " + str(tmp_path / "stopped"))]))
+        agent.signal(signal.SIGKILL)
+        eventually((tmp_path / "stopped").exists, "the stop")
+        run.agent().arm(order(token=TOKEN + 1))
+    finally:
+        os.close(reader)
+        run.log_path = tmp_path / "none"
+
+
+def test_a_long_arm_message_arrives_whole(guarded):
+    """Many resources with long commands fit into one packet."""
+    run = guarded().start()
+    agent = run.agent()
+    agent.arm(order([shell("x" * 20000, f"r{number}") for number in range(10)]))
+    assert len(run.journal()["order"]["stops"]) == 10
+
+
+def test_real_time_priority_is_not_inherited(guarded):
+    """The guard may have it; hooks and agent never do."""
+    run = guarded().start()
+    agent = run.agent()
+    assert os.sched_getscheduler(agent.pid) == os.SCHED_OTHER
+    if os.geteuid() == 0 and not run.log("guard runs without"):
+        assert os.sched_getscheduler(run.process.pid) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
+
+
+def test_it_imports_little(guarded):
+    """Neither asyncio nor gRPC nor TLS: the guard must start fast, be small and have little to fail."""
+    import subprocess
+    import sys
+
+    program = "import leaderd.guard.main, sys; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    for heavy in ("asyncio", "grpc", "ssl", "http.client", "subprocess", "pydantic", "structlog", "leaderd.core.lease",
+                  "argparse", "logging"):
+        assert heavy not in modules

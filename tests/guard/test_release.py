@@ -4,6 +4,8 @@ import base64
 import http.client
 import json
 import signal
+import ssl
+import subprocess
 import time
 from urllib.parse import urlsplit
 
@@ -163,3 +165,68 @@ def test_a_password_is_used(tmp_path):
         token = etcd.call("/v3/auth/authenticate", name="root", password="s3cret")["token"]
         etcd.headers = {"Authorization": token}
         assert etcd.is_released(message)
+
+
+def openssl(folder, *words):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+def certificate(folder, name, issuer):
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}"]
+    openssl(folder, "req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key",
+            "-CAcreateserial", "-days", "2", "-extfile", "san", "-out", f"{name}.pem")
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    """An authority, a server and a client certificate by it, and a stranger."""
+    folder = tmp_path_factory.mktemp("pki")
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+    for authority in ("ca", "stranger"):
+        openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-days", "2", "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
+    certificate(folder, "server", "ca")
+    certificate(folder, "client", "ca")
+    return folder
+
+
+def test_tls_with_client_certificates(guarded, pki):
+    """The same certificates as the agent's; a server that nobody vouches for gets no request."""
+    options = (
+        "--cert-file", str(pki / "server.pem"), "--key-file", str(pki / "server.key"),
+        "--trusted-ca-file", str(pki / "ca.pem"), "--client-cert-auth",
+    )
+    with EmbeddedCluster(1, scheme="https", options=options) as cluster:
+        context = ssl.create_default_context(cafile=str(pki / "ca.pem"))
+        context.load_cert_chain(str(pki / "client.pem"), str(pki / "client.key"))
+        etcd = Etcd(cluster.endpoints[0], context)
+        message = etcd.hold(stops=[shell("true")])
+        plan = EtcdPlan(
+            cluster.endpoints, str(pki / "ca.pem"), str(pki / "client.pem"), str(pki / "client.key")
+        )
+        stranger = EtcdPlan(cluster.endpoints, str(pki / "stranger.pem"), plan.cert_file, plan.key_file)
+        assert "certificate" in release(stranger, message, CLOCK.now().plus(10), CLOCK)
+        nobody = EtcdPlan(cluster.endpoints, str(pki / "ca.pem"))
+        assert release(nobody, message, CLOCK.now().plus(10), CLOCK) != ""
+        missing = EtcdPlan(cluster.endpoints, str(pki / "none.pem"))
+        assert "No such file" in release(missing, message, CLOCK.now().plus(10), CLOCK)
+        run = guarded(etcd_plan=plan).start()
+        agent = run.agent()
+        agent.arm(message)
+        agent.signal(signal.SIGKILL)
+        assert run.agent().payload["recovery"] == {}
+        assert etcd.is_released(message)
+
+
+def test_a_hanging_endpoint_does_not_hold_up_the_next(cluster, etcd):
+    """A paused member costs one attempt, then the next endpoint is asked."""
+    with EmbeddedCluster(1) as other:
+        message = etcd.hold()
+        other.pause(0)
+        started = time.monotonic()
+        plan = EtcdPlan((*other.endpoints, etcd.url))
+        assert release(plan, message, CLOCK.now().plus(10), CLOCK) == ""
+        assert time.monotonic() - started < 3
+        other.resume(0)
+    assert etcd.is_released(message)
