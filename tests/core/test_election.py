@@ -173,7 +173,8 @@ def test_a_long_good_term_forgets_earlier_failures() -> None:
         raw += 2.0
         play.at(raw).expect(a.Renew)
         play.at(raw, play.renewed()).expect(a.ExtendLease)
-    play.at(raw, e.ResourceFailed(play.token, "died")).expect(*ENDING).is_now(State.DEMOTING, "resource-failed")
+    play.at(raw, e.ResourceFailed(play.token, "died")).expect(*ENDING)
+    play.is_now(State.DEMOTING, "resource-failed")
     play.at(raw, play.stopped()).whatever()
     play.at(raw, play.released()).expect(a.Forget)
     assert play.timer() == pytest.approx(1.0)
@@ -378,7 +379,7 @@ def test_only_changes_are_published() -> None:
 
 
 def test_the_reasons_that_people_read_follow_the_states() -> None:
-    """startup → candidate → elected → elected → shutdown, each published once."""
+    """From startup → candidate → elected → elected → shutdown, each published once."""
     play = Player().lead(1.0)
     play.at(1.5, e.Shutdown()).whatever()
     play.at(1.6, play.stopped()).whatever()

@@ -11,7 +11,8 @@ from leaderd.errors import InvariantError, LeaseLostError
 from leaderd.instant import Instant
 from tests.play import TEN, at
 
-PARTS = ("retry_period", "attempt_timeout", "hedge_after", "stop_timeout", "kill_time", "start_timeout", "margin")
+PARTS = ("retry_period", "attempt_timeout", "hedge_after", "stop_timeout", "kill_time", "start_timeout",
+         "margin")
 
 
 @st.composite
@@ -50,14 +51,14 @@ def test_a_ttl_of_five_is_valid_and_warned_about() -> None:
 
 
 def test_a_ttl_of_five_with_a_vip_is_valid_too() -> None:
-    """kill_time 1.5: stop after 1.7 ≥ 1.6, and ⌊4.2 − 1.25 − 0.5⌋ = 2 s of address lifetime cover it."""
+    """With a kill_time of 1.5: stop after 1.7 ≥ 1.6, and ⌊4.2 − 1.25 − 0.5⌋ = 2 s of address lifetime cover it."""
     five = Timing.scaled(5, vip=True)
     assert five.stop_after == pytest.approx(1.7)
     assert five.kill_time == 1.5
 
 
 def test_a_vip_below_five_needs_hand_set_parts() -> None:
-    """ttl 4: 0.9·4 − 0.3 − 1.5 − 0.8 = 1.0 s is less than 0.48 + 0.8 s."""
+    """With ttl 4: 0.9·4 − 0.3 − 1.5 − 0.8 = 1.0 s is less than 0.48 + 0.8 s."""
     with pytest.raises(InvariantError, match="raise ttl or shorten a part"):
         Timing.scaled(4, vip=True)
 
@@ -151,7 +152,7 @@ def test_a_smaller_granted_ttl_that_leaves_no_room_is_refused() -> None:
 
 
 def test_deadlines_count_from_the_sending() -> None:
-    """expires_at = s + V, fence_at and stop_at before it."""
+    """Namely expires_at = s + V, fence_at and stop_at before it."""
     lease = Lease(7, TEN, at(100.0))
     assert lease.expires_at == at(100.0).plus(TEN.window)
     assert lease.left(at(100.0)) == pytest.approx(6.2)
@@ -176,7 +177,7 @@ def test_an_older_proof_takes_nothing_away() -> None:
 
 @given(timings())
 def test_the_deadlines_stand_in_order(timing: Timing) -> None:
-    """s < stop_at < fence_at < expires_at < the earliest expiry in etcd, and a start fits before stop_at."""
+    """In order: stop_at, fence_at, expires_at, the earliest expiry in etcd; a start fits before stop_at."""
     lease = Lease(1, timing, at(0.0))
     stop, fence, expires = lease.stop_at.raw, lease.fence_at.raw, lease.expires_at.raw
     assert 0 < timing.start_budget < stop < fence < expires
@@ -190,7 +191,9 @@ def test_two_attempts_fit_between_a_proof_and_stop_at(timing: Timing) -> None:
 
 
 @given(timings(), st.floats(0, 400), st.floats(0, 400), st.floats(0, 100))
-def test_a_renewal_never_moves_a_deadline_back(timing: Timing, sent: float, now: float, asleep: float) -> None:
+def test_a_renewal_never_moves_a_deadline_back(
+    timing: Timing, sent: float, now: float, asleep: float
+) -> None:
     """Whatever was proven whenever: later or equal deadlines, or the session is over."""
     lease = Lease(1, timing, at(0.0))
     present = at(now, suspended=asleep)

@@ -56,6 +56,10 @@ class Auditor:
 
     def after(self, action: a.Action) -> None:
         """Judge an action."""
+        self._in_etcd(action)
+        self._here(action)
+
+    def _in_etcd(self, action: a.Action) -> None:
         match action:
             case a.Join():
                 assert self.stopping is None
@@ -69,6 +73,15 @@ class Auditor:
                 assert action.serial == self.session
                 assert not (action.give_up and self.up), "the key is deleted while something runs"
                 self.session = 0
+            case a.Release():
+                assert self.up == 0, "R5: released before the stop"
+                assert self.clean
+                assert self.stopping is None
+                assert action.record.state == "released"
+                assert action.token not in self.released
+
+    def _here(self, action: a.Action) -> None:
+        match action:
             case a.ArmGuard():
                 assert not self.tokens or action.token > self.tokens[-1], "tokens must grow"
                 self.tokens.append(action.token)
@@ -82,12 +95,6 @@ class Auditor:
                 assert self.stopping is None
                 assert self.session == 0, "R5: renewing must have ended"
                 self.stopping = action.token
-            case a.Release():
-                assert self.up == 0, "R5: released before the stop"
-                assert self.clean
-                assert self.stopping is None
-                assert action.record.state == "released"
-                assert action.token not in self.released
             case a.Disarm():
                 assert self.up == 0
                 assert self.stopping is None
@@ -359,7 +366,7 @@ def test_an_election_that_nobody_answers_does_not_spin(start: float, ttl: int, s
     election.handle(e.Started(), now)
     election.handle(e.ResourcesStopped(0, True, ""), now)
     key = etcd.add("a", 0xA1)
-    joined = e.Joined(1, 0xA1, ttl, now, key.key, key.create_revision, etcd.snapshot(now), election.history.known)
-    election.handle(joined, now)
-    election.handle(e.Renewed(1, now, etcd.snapshot(now), election.history.known), now)
+    read, known = etcd.snapshot(now), election.history.known
+    election.handle(e.Joined(1, 0xA1, ttl, now, key.key, key.create_revision, read, known), now)
+    election.handle(e.Renewed(1, now, read, known), now)
     assert run_alone(election, now, 1000.0) <= ENOUGH_TICKS

@@ -511,7 +511,8 @@ def test_r8_a_regression_stops_the_leader_and_blocks_the_node() -> None:
     play = Player().lead(1.0)
     play.at(2.2).expect(a.Renew)
     play.etcd.revision = 60
-    play.at(2.3, play.renewed(2.2)).expect(a.ExtendLease, *ENDING).is_now(State.DEMOTING, "revision-regressed")
+    play.at(2.3, play.renewed(2.2)).expect(a.ExtendLease, *ENDING)
+    play.is_now(State.DEMOTING, "revision-regressed")
     play.at(2.4, play.stopped()).expect(a.Disarm, a.Release)
     play.at(2.5, play.released()).expect(a.Forget, a.Join)
     play.at(2.6, play.joined()).expect(a.Renew)

@@ -88,9 +88,7 @@ def test_only_a_takeover_leads_to_promoting() -> None:
 
 
 def test_a_term_that_has_started_ends_only_through_its_stop() -> None:
-    """From leader only demoting follows, from demoting only by the stop's own answer, from fenced by a
-    clean one.
-    """
+    """From leader follows demoting; only stops that were answered lead out of demoting and fenced."""
     for (state, kind), targets in TRANSITIONS.items():
         if state is State.LEADER:
             assert targets <= {State.LEADER, State.DEMOTING}
