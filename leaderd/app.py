@@ -16,13 +16,12 @@ from typing import Any
 import structlog
 
 from leaderd import log
-from leaderd.agent import ElectionLoop, Ports
+from leaderd.agent import ElectionLoop, Ports, timing_of
 from leaderd.api.grpc import ApiServer
 from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.election import Election
-from leaderd.core.lease import Timing
 from leaderd.core.records import HolderRecord
 from leaderd.core.states import State
 from leaderd.core.status import Status
@@ -142,7 +141,7 @@ class Agent:
     def _assemble(
         self, plan: ElectionPlan, client: EtcdClient, stack: AsyncExitStack
     ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
-        timing = _timing(plan)
+        timing = timing_of(plan)
         keys = ElectionKeys(self._plan.root, plan.name)
         memory = Memory(self._plan.state_dir, plan.name)
         recovery = Recovery.read(self._recovery.get(plan.name))
@@ -182,7 +181,7 @@ class Agent:
         self._post("", e.Shutdown())
 
     def _reload(self) -> None:
-        self._log.warning("reload refused: nothing of the configuration can be changed in a running daemon yet")
+        self._log.warning("reload refused: a running daemon cannot change its configuration yet; restart it")
 
     def _publish(self, status: Status) -> None:
         if not self._report.update(status):
@@ -205,19 +204,14 @@ class Agent:
             self._log.error("status is not served", detail=str(error))
 
     async def _warn(self, client: EtcdClient) -> None:
-        for warning in await client.warnings():
-            self._log.warning("etcd", detail=warning)
-        for plan in self._plan.elections:
-            for warning in _timing(plan).warnings():
-                self._log.warning("time budget", election=plan.name, detail=warning)
-
-
-def _timing(plan: ElectionPlan) -> Timing:
-    return Timing(
-        ttl=plan.ttl, retry_period=plan.retry_period, attempt_timeout=plan.attempt_timeout,
-        hedge_after=plan.hedge_after, stop_timeout=plan.stop_timeout, kill_time=plan.kill_time,
-        start_timeout=plan.start_timeout, margin=plan.margin, clock_drift=plan.clock_drift,
-    )
+        found = [
+            f"election {plan.name}: {warning}"
+            for plan in self._plan.elections for warning in timing_of(plan).warnings()
+        ]
+        found += await client.warnings()
+        self._report.warn(found)
+        for warning in found:
+            self._log.warning("beware", detail=warning)
 
 
 async def _finish_first(

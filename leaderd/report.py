@@ -48,6 +48,10 @@ class Report:
         """Begin to report an election."""
         self._entries[status.election] = _Entry(timing, resources, status, _wall_time())
 
+    def warn(self, warnings: list[str]) -> None:
+        """Report what is allowed but may surprise, a sentence each."""
+        self._head = {**self._head, "warnings": warnings}
+
     def update(self, status: Status) -> bool:
         """Take in a new status.
 

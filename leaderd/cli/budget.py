@@ -19,21 +19,6 @@ _HAND_OVER = 0.15
 _ATTEMPT_PAUSE = 0.05
 
 
-def timing_of(plan: ElectionPlan) -> Timing:
-    """Return the time budget of a checked election."""
-    return Timing(
-        ttl=plan.ttl,
-        retry_period=plan.retry_period,
-        attempt_timeout=plan.attempt_timeout,
-        hedge_after=plan.hedge_after,
-        stop_timeout=plan.stop_timeout,
-        kill_time=plan.kill_time,
-        start_timeout=plan.start_timeout,
-        margin=plan.margin,
-        clock_drift=plan.clock_drift,
-    )
-
-
 def draw(timing: Timing) -> list[str]:
     """Return the budget as a bar to scale, with the instants below it and what each part is for."""
     instants = (0.0, timing.stop_after, timing.fence_after, timing.window, float(timing.ttl))

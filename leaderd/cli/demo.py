@@ -3,7 +3,7 @@
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -57,7 +57,7 @@ class _Lines:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[object, ...]] = {}
 
-    def __enter__(self) -> "_Lines":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -91,7 +91,7 @@ class _Live(_Lines):
         # Drawn only when told: a thread of rich's would not survive the forks of the nodes' starts.
         self._live = Live(auto_refresh=False, transient=True)
 
-    def __enter__(self) -> "_Live":
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 

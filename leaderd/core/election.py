@@ -12,14 +12,15 @@ from leaderd.core import events as e
 from leaderd.core.backoff import Backoff
 from leaderd.core.history import History
 from leaderd.core.lease import Timing
-from leaderd.core.queue import Queue, contains, leader_of
-from leaderd.core.records import Known, Snapshot
+from leaderd.core.queue import contains
+from leaderd.core.records import HolderRecord, Known, Snapshot
 from leaderd.core.remains import Remains
 from leaderd.core.session import Session
 from leaderd.core.states import IGNORED, TRANSITIONS, State
 from leaderd.core.status import Status
 from leaderd.core.takeover import Takeover
 from leaderd.core.term import Term
+from leaderd.core.view import View
 from leaderd.errors import InvariantError, LeaseLostError
 from leaderd.instant import Instant
 
@@ -48,9 +49,7 @@ class Election:
         self._session: Session | None = None
         self._term: Term | None = None
         self._serial = 0
-        self._snapshot: Snapshot | None = None
-        self._queue: Queue = ()
-        self._queue_revision = 0
+        self._view = View()
         self._remains = Remains(timing)
         self._joining = False
         self._join_at: Instant | None = None
@@ -105,19 +104,18 @@ class Election:
 
     def status(self) -> Status:
         """Return the status as of the last event."""
-        session, term = self._session, self._term
-        holder = self._snapshot.holder if self._snapshot is not None else None
+        session, term, view = self._session, self._term, self._view
         leading = self.state in (State.PROMOTING, State.LEADER)
         return Status(
             election=self.name,
             state=self.state,
             reason=self.reason,
             detail=self.detail,
-            leader=self.node if leading else leader_of(self._queue, holder),
-            token=term.token if term else max(holder.token if holder else 0, self.history.known.token),
+            leader=self.node if leading else view.leader,
+            token=term.token if term else max(view.token, self.history.known.token),
             lease=session.lease.id if session else 0,
             stop_at=session.lease.stop_at if session else None,
-            candidates=self._queue,
+            candidates=view.queue,
             blocked=self.history.blocked,
         )
 
@@ -162,26 +160,10 @@ class Election:
                 self._close(now, "guard-died")
             case e.QueueChanged():
                 self._on_queue(event, now)
-            case e.Joined():
-                self._on_joined(event, now)
-            case e.JoinFailed():
-                self._joining = False
-                self._join_at = now.plus(self._join_backoff.failed())
-                self.detail = event.detail
-            case e.SessionGone():
-                self._lose_session(now, "lease-lost", event.detail)
-            case e.SessionEvent() if self._session is not None:
-                self._on_session(event, self._session, now)
-            case e.Released():
-                self._emit(self._remains.released(event.token))
-            case e.ReleaseFailed():
-                self._on_release_failed(event, now)
-            case e.Fenced():
-                self._on_fenced(event, now)
-            case e.ResourcesStopped(token=0):
-                self._on_cleaned_up(event, now)
-            case e.TermEvent() if self._term is not None:
-                self._on_term(event, self._term, now)
+            case e.SessionEvent():
+                self._on_session(event, now)
+            case e.TermEvent():
+                self._on_term(event, now)
 
     def _due(self, now: Instant) -> None:
         """Do what has become possible; the states' next steps stand here and nowhere else."""
@@ -287,11 +269,7 @@ class Election:
         before = self.history.blocked, self.history.known.epoch
         self._emit(self.history.observe(snapshot, known, now))
         self._takeover.observe(snapshot)
-        self._snapshot = snapshot
-        # Revisions of another history say nothing about which of two queues is newer.
-        anew = (self.history.blocked, self.history.known.epoch) != before
-        if anew or snapshot.revision >= self._queue_revision:
-            self._queue, self._queue_revision = snapshot.queue, snapshot.revision
+        self._view.read(snapshot, anew=(self.history.blocked, self.history.known.epoch) != before)
         if self.history.blocked and self._term is not None:
             self._demote(now, "revision-regressed", self.history.blocked)
         elif self._term is not None and self._term.is_disowned(snapshot):
@@ -311,7 +289,20 @@ class Election:
         elif self.state is State.CANDIDATE and not session.has_proof_of(event.queue[:1]):
             session.renew_now(now)
 
-    def _on_session(self, event: e.SessionEvent, session: Session, now: Instant) -> None:
+    def _on_session(self, event: e.SessionEvent, now: Instant) -> None:
+        match event:
+            case e.Joined():
+                self._on_joined(event, now)
+            case e.JoinFailed():
+                self._joining = False
+                self._join_at = now.plus(self._join_backoff.failed())
+                self.detail = event.detail
+            case e.SessionGone():
+                self._lose_session(now, "lease-lost", event.detail)
+            case _ if self._session is not None:
+                self._in_session(event, self._session, now)
+
+    def _in_session(self, event: e.SessionEvent, session: Session, now: Instant) -> None:
         match event:
             case e.Renewed():
                 self._on_renewed(event, session, now)
@@ -324,16 +315,18 @@ class Election:
                 session.looked()
                 self._takeover.missed(now)
             case e.TookOver() if session.claim is not None and session.claim.token == event.token:
-                holder = session.proof.holder if session.proof else None
-                previous = holder.node if holder else ""
-                self._term = Term(session.claim, event.holder_revision, previous)
-                self._become(State.PROMOTING, "elected")
-                self._emit(self.history.took_over(event.token, event.holder_revision))
-                if self.history.blocked:
-                    # A read went back while the answer was on its way (R8).
-                    self._demote(now, "revision-regressed", self.history.blocked)
+                self._on_took_over(event, session, session.claim, now)
             case e.TakeoverRefused() | e.TakeoverFailed():
                 session.take_over_failed(now)
+
+    def _on_took_over(self, event: e.TookOver, session: Session, claim: HolderRecord, now: Instant) -> None:
+        holder = session.proof.holder if session.proof else None
+        self._term = Term(claim, event.holder_revision, holder.node if holder else "")
+        self._become(State.PROMOTING, "elected")
+        self._emit(self.history.took_over(event.token, event.holder_revision))
+        if self.history.blocked:
+            # A read went back while the answer was on its way (R8).
+            self._demote(now, "revision-regressed", self.history.blocked)
 
     def _lose_session(self, now: Instant, reason: str, detail: str) -> None:
         """Leave the queue, or step down (R7, R12)."""
@@ -350,7 +343,20 @@ class Election:
 
     # --- the term ---
 
-    def _on_term(self, event: e.TermEvent, term: Term, now: Instant) -> None:
+    def _on_term(self, event: e.TermEvent, now: Instant) -> None:
+        match event:
+            case e.Released():
+                self._emit(self._remains.released(event.token))
+            case e.ReleaseFailed():
+                self._on_release_failed(event, now)
+            case e.Fenced():
+                self._on_fenced(event, now)
+            case e.ResourcesStopped(token=0):
+                self._on_cleaned_up(event, now)
+            case _ if self._term is not None:
+                self._in_term(event, self._term, now)
+
+    def _in_term(self, event: e.TermEvent, term: Term, now: Instant) -> None:
         match event:
             case e.GuardArmed():
                 term.armed = term.arming

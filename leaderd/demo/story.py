@@ -66,8 +66,8 @@ class Demo:
         for name in ("a", "b", "c"):
             self.nodes[name] = Node(name, self._directory / name, endpoints, election)
             self.nodes[name].start()
-        self._say("three nodes compete. No record says who held last, so the first in the queue waits one")
-        self._say("full window before it believes that nobody does: about 5 s, once in the life of a cluster.")
+        self._say("three nodes compete. No record says who held last, so the first in the queue waits")
+        self._say("one full window in case somebody does: about 5 s, once in the life of a cluster.")
         self._wait("the first leader", lambda: bool(self.holds))
         self._settle()
         self._say(f"node {self.holds[-1].node} leads.")
