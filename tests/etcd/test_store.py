@@ -241,7 +241,12 @@ async def test_ending_without_giving_up_leaves_the_key(player: Make) -> None:
     """A stop that failed: the lease must run out by itself."""
     a, b = player("a"), player("b")
     await a.join()
+    await a.renew()
+    session = a.store._sessions[a.serial]
+    [stream] = session._streams.values()
     a.end(give_up=False)
+    assert stream._call.cancelled()
+    assert not session._streams
     await b.join()
     assert [each.node for each in (await b.snapshot()).queue] == ["a", "b"]
 

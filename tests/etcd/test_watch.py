@@ -9,6 +9,7 @@ import pytest_asyncio
 from leaderd.core.events import QueueChanged
 from leaderd.errors import EtcdError
 from leaderd.etcd.client import Endpoint, WatchStream
+from leaderd.etcd.ops import Change, KeyValue
 from leaderd.keys import ElectionKeys
 from tests.cluster import Cluster
 from tests.etcd.conftest import Player
@@ -147,6 +148,30 @@ async def test_the_watch_comes_back_after_an_outage_of_everything(
     await asyncio.to_thread(cluster.heal)
     b.end(give_up=True)
     await watcher.expect(QueueChanged, nodes())
+
+
+async def test_changes_that_a_listing_has_overtaken_are_dropped(player: Make) -> None:
+    """Or a key that is gone would come back for a moment."""
+    a = player("a")
+    watch = a.store._watch
+    await watch._list(a.client.endpoints[0])
+    late = KeyValue(a.keys.key(1), "ghost", watch._revision, watch._revision, 1)
+    watch._apply((Change(late.key, late.mod_revision, late),))
+    new = KeyValue(a.keys.key(2), "new", watch._revision + 1, watch._revision + 1, 2)
+    watch._apply((Change(new.key, new.mod_revision, new),))
+    await a.expect(QueueChanged, nodes())
+    await a.expect(QueueChanged, nodes("new"))
+
+
+async def test_an_etcd_that_is_down_is_asked_less_and_less_often(player: Make) -> None:
+    """No busy loop; never more than a second apart."""
+    a = player("a", endpoints=("http://127.0.0.1:1", "http://127.0.0.1:2"))
+    running = asyncio.ensure_future(a.store.run())
+    await asyncio.sleep(2.0)
+    assert 3 <= a.store._watch._failures <= 8
+    assert a.store._watch._pause(None) <= 1.0  # type: ignore[arg-type]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_bug_stops_run(player: Make) -> None:
