@@ -47,8 +47,8 @@ class Election:
         self.history = History(Known())
         self._takeover = Takeover(timing)
         self._session: Session | None = None
-        self._term: Term | None = None
         self._serial = 0
+        self._term: Term | None = None
         self._view = View()
         self._remains = Remains(timing)
         self._joining = False
@@ -279,10 +279,7 @@ class Election:
             self.detail = self.history.blocked or snapshot.broken or self._takeover.waits_for()
 
     def _on_queue(self, event: e.QueueChanged, now: Instant) -> None:
-        if event.revision < self._queue_revision:
-            return
-        self._queue, self._queue_revision = event.queue, event.revision
-        if (session := self._session) is None:
+        if not self._view.changed(event) or (session := self._session) is None:
             return
         if event.revision >= session.create_revision and not contains(event.queue, session.key):
             self._lose_session(now, "lease-lost", "the own key is gone")
