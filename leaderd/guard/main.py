@@ -49,7 +49,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 class GuardSettings:
     """What tests replace. `agent` is the command that the agent is started with."""
 
-    agent: tuple[str, ...] = (sys.executable, "-m", "leaderd.app")
+    # -P as this process was started: the working directory may be anybody's.
+    agent: tuple[str, ...] = (sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m", "leaderd.app")
     fence: FenceTools = field(default_factory=FenceTools)
 
 

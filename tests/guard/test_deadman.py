@@ -107,3 +107,21 @@ def test_a_fast_boottime_needs_no_scaling():
     clock.passed = 10.0
     now = clock.now()
     assert deadman._on_boottime(now.plus(10.0)) == pytest.approx(now.boot + 10.0)
+
+
+def test_the_first_timer_of_a_process_is_moved_like_any_other():
+    """The kernel gives it the id 0; a renewal must not leave it behind with its old deadline."""
+    program = textwrap.dedent("""
+        from leaderd.clock import BootClock
+        from leaderd.guard.deadman import Deadman
+        clock = BootClock()
+        deadman = Deadman(clock)
+        first = clock.now().plus(0.3)
+        deadman.set("db", first)
+        deadman.set("db", clock.now().plus(60.0))
+        while clock.now().left_until(first) > -0.3:
+            pass
+        deadman.clear("db")
+    """)
+    code = subprocess.run([sys.executable, "-c", program], cwd=HERE.parent.parent, timeout=30).returncode
+    assert code == 0
