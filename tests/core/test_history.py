@@ -59,6 +59,7 @@ def test_only_a_raised_epoch_unblocks() -> None:
     history.observe(etcd_at(100).snapshot(at(0.0)), history.known, at(0.0))
     history.observe(etcd_at(500).snapshot(at(1.0)), history.known, at(1.0))
     assert history.blocked
+    assert history.known == KNOWN
     history.observe(etcd_at(501, epoch=1).snapshot(at(2.0)), history.known, at(2.0))
     assert not history.blocked
     assert history.known == Known(0xC1, 501, 0, 140, 1)

@@ -67,7 +67,8 @@ def test_a_ttl_of_two_works_with_hand_set_parts_and_without_a_vip() -> None:
     """Etcd's own minimum at its default election timeout."""
     with pytest.raises(InvariantError):
         Timing.scaled(2, vip=True)
-    two = Timing(2, retry_period=0.2, attempt_timeout=0.2, hedge_after=0.07, stop_timeout=0.3, kill_time=0.3)
+    two = Timing(2, retry_period=0.2, attempt_timeout=0.2, hedge_after=0.07, stop_timeout=0.3,
+                 kill_time=0.3)
     assert two.stop_after == pytest.approx(0.9)
 
 

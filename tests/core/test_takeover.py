@@ -92,6 +92,17 @@ def test_another_holder_starts_everything_again() -> None:
     assert takeover.look_at == at(22.0)
 
 
+def test_a_holder_that_came_and_went_unseen_counts_from_its_own_disappearance() -> None:
+    """The first read that shows its record and no key starts the wait, not the loss of the one before."""
+    etcd = held()
+    takeover = seen(etcd, 0.0)
+    etcd.drop(0xFF)
+    seen(etcd, 2.0, takeover=takeover)
+    etcd.held_by("y", 0xFE)
+    etcd.drop(0xFE)
+    assert opening(seen(etcd, 50.0, takeover=takeover)) == pytest.approx(50.0 + WINDOW)
+
+
 @pytest.mark.parametrize("what", ["released", "own"])
 def test_released_and_our_own_open_at_once(what: str) -> None:
     """R6a."""
