@@ -32,6 +32,7 @@ class Agent:
         self.election = Election("sim", host.name, host.timing)
         self.client = Client(self.engine, host.etcd, host.links, self, host.name, host.timing,
                              host.ttl, host.priority)
+        self.news: list[e.SessionEvent | e.TermEvent] = []
         self._timer_at = float("inf")
         self._state = State.STANDBY
         self.post(e.Started(host.known, pending, unclean))
@@ -71,6 +72,8 @@ class Agent:
         if self.paused:
             self.waiting.append((self.post, (event,)))
             return
+        if isinstance(event, e.SessionEvent | e.TermEvent):
+            self.news = [*self.news[-30:], event]
         try:
             actions = self.election.handle(event, self.clock())
         except LeaderdError as error:
@@ -86,6 +89,14 @@ class Agent:
             self.host.monitor.leads()
         if state is not self._state:
             self._count(state)
+
+    def late_news(self) -> None:
+        """Have completions of older sessions and terms arrive once more, now (R9)."""
+        serial = max((event.serial for event in self.news if isinstance(event, e.SessionEvent)), default=0)
+        token = self.host.monitor.holders.get(self.host.name) or self.election.status().token
+        for event in list(self.news):
+            if event.serial < serial if isinstance(event, e.SessionEvent) else 0 < event.token < token:
+                self.do(self.post, event)
 
     def _count(self, state: State) -> None:
         self._state = state

@@ -44,7 +44,7 @@ class Mix:
     lag: tuple[float, float] = (0.05, 0.25)
     drifts: tuple[float, ...] = (0.10, 0.10, 0.01)
     steps: tuple[type[a.Action], ...] = STEPS
-    hits: tuple[str, ...] = ("pause", "kill", "cut", "power off", "revoke")
+    hits: tuple[str, ...] = ("pause", "kill", "cut", "power off", "revoke", "late news")
     ttls: tuple[int, ...] = (3, 4, 4, 5)
     weights: dict[str, float] = field(default_factory=lambda: WEIGHTS)
 
@@ -227,9 +227,11 @@ class Faults:
             host.power_off("fault")
         elif what == "kill" and agent is not None:
             host.agent_dies(agent, "killed")
+        elif what == "late news" and agent is not None:
+            self.engine.after(0.001, agent.do, agent.late_news)
         elif what == "cut":
             for link in host.links:
-                link.cut(out=False, back=True)
+                link.cut(out=self.engine.chance(0.7), back=True)
             self._while(lambda: self._heal_links(host.links))
         elif what == "pause" and agent is not None:
             agent.pause()

@@ -1,4 +1,4 @@
-"""A model of the guard process (rule R13), and of the kernel timer that kills the agent."""
+"""The guard process around the production `guard.term`, and the kernel timer that kills the agent."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +8,8 @@ from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.lease import Lease
 from leaderd.core.records import HolderRecord
+from leaderd.guard import wire
+from leaderd.guard.term import Duty, Phase, Step, Term, Verdict, heard, judge, next_deadline, orphaned, steps
 from leaderd.instant import Instant
 from tests.sim.calls import election_key
 
@@ -15,16 +17,18 @@ if TYPE_CHECKING:
     from tests.sim.agent import Agent
     from tests.sim.host import Host
 
-GRACE = 0.1
+NAME = "sim"
+RELEASE_TIME = 3.0
 
 
-class Journal(NamedTuple):
+class Entry(NamedTuple):
     """What stands in `state_dir` about a term."""
 
-    record: HolderRecord
-    holder_revision: int
+    order: wire.Arm
     phase: str
-    """armed, stopping, stopped (its release is pending), or unclean (a stop has failed)."""
+    """armed, stopped (its release is pending) or unclean (a stop has failed)."""
+    boot: int
+    escalated: bool = False
 
 
 class Deadman:
@@ -71,20 +75,14 @@ class Guard:
         self.engine = host.engine
         self.alive = True
         self.paused = False
-        self.lease: Lease | None = None
+        self.term: Term | None = None
         self.waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._restarts = 0
-        self._busy = 0
-        self._begin()
-
-    def _begin(self) -> None:
-        """Stop what an earlier run left (R4, R13), then start an agent."""
-        journal = self.host.journal
-        if journal is not None and journal.phase != "stopped":
-            self.engine.note(self.host.name, "guard: an earlier run left a term; stops it")
-            self._run_stops(self.host.timing.stop_timeout, self._recovered)
-        else:
-            self._start_agent()
+        self._worker_free_at = 0.0
+        self._cleaning = False
+        self._fence = ("kill", "reboot") if host.reboots else ("kill",)
+        self._recover()
+        self._start_agent(0.02)
 
     # --- the process ---
 
@@ -101,7 +99,7 @@ class Guard:
         self.paused = True
 
     def resume(self) -> None:
-        """SIGCONT: messages first, deadlines after them."""
+        """SIGCONT: messages first, deadlines after them (R10, R13)."""
         self.paused = False
         waiting, self.waiting = self.waiting, []
         for call, args in sorted(waiting, key=lambda entry: entry[0] == self._judge):
@@ -111,184 +109,216 @@ class Guard:
         """Read both clocks."""
         return self.host.clock.at(self.engine.now)
 
+    def _work(self, seconds: float, job: Callable[[], None], then: Callable[[], None]) -> None:
+        """Let a worker do something that takes time; one after the other."""
+        self._worker_free_at = max(self._worker_free_at, self.engine.now) + seconds
+        self.engine.after(self._worker_free_at - self.engine.now, self._worked, job, then)
+
+    def _worked(self, job: Callable[[], None], then: Callable[[], None]) -> None:
+        if self.alive:
+            job()
+            self.do(then)
+
     # --- messages ---
 
     def receive(self, action: a.Action) -> None:
         """Take a message from the pipe."""
-        self.do(self._message, action)
+        self.do(self._hear, message_of(action, self.host.timing.stop_timeout))
 
-    def _message(self, action: Any) -> None:
-        if isinstance(action, a.ArmGuard):
-            self._arm(action)
+    def _hear(self, message: wire.Message) -> None:
+        before, after = self.term, heard(self.term, message)
+        if after is before:
+            if isinstance(message, wire.Fence) and (before is None or before.order.token != message.token):
+                self._tell(e.Fenced(message.token, clean=False, detail="the guard knows no such term"))
             return
-        if isinstance(action, a.Fence):
-            self._fence(action.token)
-            return
-        journal = self.host.journal
-        if journal is None or journal.record.token != action.token:
-            return
-        match action:
-            case a.ExtendLease():
-                self.lease = action.lease
-            case a.ReportStopping():
-                self._phase("stopping")
-                self._watch()
-            case a.Disarm():
-                self._phase("stopped")
-                self.lease = None
-            case a.Forget():
-                self.host.journal = None
-
-    def _phase(self, phase: str) -> None:
-        if self.host.journal is not None:
-            self.host.journal = self.host.journal._replace(phase=phase)
-
-    def _arm(self, action: a.ArmGuard) -> None:
-        # The agent hears "armed" only when all this is on disk.
-        self.host.journal = Journal(action.record, action.holder_revision, "armed")
-        self.lease = action.lease
+        self.term = after
+        if after is None:
+            self._work(0.001, self._erase, _nothing)
+        elif isinstance(message, wire.Arm):
+            self._arm(message)
+        elif isinstance(message, wire.Fence):
+            self._clean_up(after, asked=True)
+        elif after.phase is Phase.STOPPED:
+            self._write(after.order, "stopped")
         self._watch()
-        if self.host.slow_disk:
-            # A guard that waits for its disk does nothing else: no deadline is watched meanwhile.
-            self.pause()
-            self.engine.after(self.host.slow_disk, self._synced, action.token)
-        else:
-            self.engine.after(self.engine.uniform(0.0005, 0.005), self.do, self._armed, action.token)
 
-    def _synced(self, token: int) -> None:
-        self._armed(token)
-        self.resume()
-
-    def _armed(self, token: int) -> None:
-        if not self.alive:
-            return
+    def _tell(self, event: e.Event) -> None:
         agent = self.host.agent
         if agent is not None:
-            self.engine.after(0.0003, agent.do, agent.post, e.GuardArmed(token))
+            self.engine.after(0.0003, agent.do, agent.post, event)
+
+    def _arm(self, order: wire.Arm) -> None:
+        sync = self.host.slow_disk or self.engine.uniform(0.0005, 0.005)
+        self._work(sync, lambda: self._put(order, "armed"), lambda: self._armed(order))
+
+    def _armed(self, order: wire.Arm) -> None:
+        term = self.term
+        if term is not None and term.order is order and term.phase is Phase.ARMING:
+            self.term = replace(term, phase=Phase.ARMED)
+            self._watch()
+            self._tell(e.GuardArmed(order.token))
+
+    # --- the journal ---
+
+    def _put(self, order: wire.Arm, phase: str, *, escalated: bool = False) -> None:
+        self.host.journal = Entry(order, phase, self.host.boots, escalated)
+
+    def _erase(self) -> None:
+        self.host.journal = None
+
+    def _write(self, order: wire.Arm, phase: str) -> None:
+        escalated = self.term is not None and self.term.escalated
+        self._work(0.002, lambda: self._put(order, phase, escalated=escalated), _nothing)
+
+    def _recover(self) -> None:
+        """Stop and release what an earlier run has left (R4, R13)."""
+        entry = self.host.journal
+        if entry is None:
+            return
+        self.engine.note(self.host.name, f"guard: an earlier run left a term, {entry.phase}")
+        self.term = Term(entry.order, entry.order.deadlines, Phase.STOPPED, escalated=entry.escalated,
+                         recovered=True, rebooted=entry.boot != self.host.boots)
+        if entry.phase == "stopped":
+            self._release()
+        else:
+            self._clean_up(replace(self.term, phase=Phase.CLEANING))
 
     # --- deadlines ---
 
-    def _deadline(self) -> Instant | None:
-        journal = self.host.journal
-        if journal is None or self.lease is None or self._busy:
-            return None
-        if journal.phase == "armed":
-            return self.lease.stop_at.plus(GRACE)
-        return self.lease.fence_at if journal.phase == "stopping" else None
-
     def _watch(self) -> None:
-        deadline = self._deadline()
+        deadline = next_deadline(self.term) if self.term is not None else None
         if deadline is not None:
             wait = self.host.clock.reached(deadline, self.engine.now)
             late = (0.003 + self.host.lag) * self.engine.rng.random()
             self.engine.after(wait + late, self.do, self._judge)
 
     def _judge(self) -> None:
-        deadline, agent = self._deadline(), self.host.agent
-        if deadline is None or agent is None:
+        agent = self.host.agent
+        if self.term is None or agent is None:
             return
-        if self.clock().left_until(deadline) > 1e-6:
-            self._watch()
-        else:
+        if judge(self.term, self.clock()) is not Verdict.WAIT:
             self.host.agent_dies(agent, "late for its guard")
-
-    # --- stops ---
-
-    def _run_stops(self, limit: float, done: Callable[[bool], None]) -> None:
-        self._busy += 1
-        self.host.resources.stop(limit, lambda clean: self.do(done, clean))
-
-    def _recovered(self, clean: bool) -> None:
-        self._busy -= 1
-        self._phase("stopped" if clean else "unclean")
-        self._start_agent()
+        elif (deadline := next_deadline(self.term)) and self.clock().left_until(deadline) < 1e-6:
+            self._watch()
 
     def agent_died(self) -> None:
-        """SIGCHLD: kill and reap what is left of the agent, and stop what it ran."""
-        self.host.resources.kill_hooks()
-        journal = self.host.journal
-        if journal is None or journal.phase == "stopped":
-            self._release()
-            return
+        """SIGCHLD: kill and reap what is left of the agent, then do what its term is owed."""
         if self.host.resources.contained and self.host.resources.running:
-            # Reaping waits for the namespace to be gone.
             self.engine.after(0.01, self.do, self.agent_died)
             return
-        limit = self.host.timing.stop_timeout
-        if self.lease is not None:
-            limit = max(0.0, self.clock().left_until(self.lease.fence_at)) / self.host.clock.fastest
-            limit = max(limit, 0.05) if self.host.resources.contained else limit
-        self._run_stops(limit, self._stopped_for_agent)
-
-    def _stopped_for_agent(self, clean: bool) -> None:
-        self._busy -= 1
-        self.lease = None
-        self._phase("stopped" if clean else "unclean")
-        if clean:
+        self.host.resources.kill_hooks() if not self._cleaning else None
+        duty = orphaned(self.term) if self.term is not None else Duty.NOTHING
+        if duty is Duty.STOP and self.term is not None:
+            self._clean_up(replace(self.term, phase=Phase.CLEANING))
+        elif duty is Duty.RELEASE:
             self._release()
-        elif self.host.reboots:
-            self.engine.after(self.host.kill_delay(), self.host.power_off, "fence: reboot")
-        else:
-            self._start_agent()
+        self._start_agent((0.02, 0.5, 1.0, 2.0)[min(self._restarts, 3)])
+        self._restarts += 1
 
-    def _fence(self, token: int) -> None:
-        self._busy += 1
-        self.engine.after(self.host.kill_delay(), self.do, self._killed, token, self.host.agent)
+    # --- cleaning up ---
 
-    def _killed(self, token: int, agent: "Agent | None") -> None:
-        self._busy -= 1
-        if agent is None or not agent.alive:
-            return  # its death is seen to elsewhere
-        self.host.resources.kill_contained()
-        self._run_stops(self.host.timing.stop_timeout if not self.host.reboots else
-                        self.host.timing.kill_time / 2, lambda clean: self._fenced(token, clean))
+    def _clean_up(self, term: Term, *, asked: bool = False) -> None:
+        self.term = term
+        self._cleaning = True
+        plan = list(steps(term, self._fence, self.clock()))
+        # Jobs for one election wait for one another: the journal may still be being written.
+        begin = max(self._worker_free_at - self.engine.now, 0.0) + self.host.kill_delay()
+        self.engine.after(begin, self.do, self._step, term, plan, asked)
 
-    def _fenced(self, token: int, clean: bool) -> None:
-        self._busy -= 1
-        self._phase("stopped" if clean else "unclean")
-        if not clean and self.host.reboots:
-            self.engine.after(self.host.kill_delay(), self.host.power_off, "fence: reboot")
+    def _step(self, term: Term, plan: list[Step], asked: bool) -> None:
+        if not plan:
+            self._cleaned(clean=False, asked=asked)
             return
-        agent = self.host.agent
-        if agent is not None:
-            self.engine.after(0.0003, agent.do, agent.post, e.Fenced(token, clean, "" if clean else "failed"))
+        step = plan.pop(0)
+        if step.kind == "reboot":
+            self.engine.after(self.host.kill_delay() / 2, self.host.power_off, "fence: reboot")
+            return
+        self.host.resources.kill_contained()
+        limit = max(0.0, self.clock().left_until(step.until)) / self.host.clock.fastest
+        self.host.resources.stop(limit, lambda clean: self.do(self._stepped, term, plan, asked, clean))
 
-    # --- giving the key up, and the next agent ---
+    def _stepped(self, term: Term, plan: list[Step], asked: bool, clean: bool) -> None:
+        if clean:
+            self._cleaned(clean=True, asked=asked)
+        else:
+            self._step(term, plan, asked)
+
+    def _cleaned(self, *, clean: bool, asked: bool) -> None:
+        self._cleaning = False
+        if self.term is None:
+            return
+        self.term = replace(self.term, phase=Phase.STOPPED if clean else Phase.UNCLEAN, failed=not clean,
+                            escalated=self.term.escalated or not clean)
+        self._write(self.term.order, "stopped" if clean else "unclean")
+        agent = self.host.agent
+        if agent is not None and asked:
+            self._tell(e.Fenced(self.term.order.token, clean, "" if clean else "a stop failed"))
+        elif agent is None and clean:
+            self._release()
 
     def _release(self) -> None:
-        journal, host = self.host.journal, self.host
-        if journal is None or not self.engine.chance(0.8):
-            self._start_agent()
+        """Give the term up over etcd's gateway, at one member here."""
+        term, host = self.term, self.host
+        if term is None or not self.engine.chance(0.8):
             return
-        record, store = journal.record, host.etcd.store
+        order = term.order
+        record, store = HolderRecord.decode(order.record), host.etcd.store
 
         def change() -> None:
-            store.release(election_key(record.lease), record, journal.holder_revision)
+            store.release(election_key(record.lease), record, order.holder_revision)
             store.revoke(record.lease)
 
         endpoint = self.engine.rng.randrange(len(host.links))
         link = host.links[endpoint]
         link.send(host.etcd.propose, host.etcd.members[endpoint], change,
-                  lambda *_: link.back(self.do, self._released, record.token), lambda: None)
-        self._start_agent()
+                  lambda *_: link.back(self.do, self._released, order), _nothing)
 
-    def _released(self, token: int) -> None:
-        journal = self.host.journal
-        if journal is not None and journal.record.token == token and journal.phase == "stopped":
-            self.host.journal = None
+    def _released(self, order: wire.Arm) -> None:
+        if self.term is not None and self.term.order is order and self.host.agent is None:
+            self.term = None
+            self._work(0.001, self._erase, _nothing)
             self.host.monitor.counts["released by the guard"] += 1
 
-    def _start_agent(self) -> None:
-        delay = (0.02, 0.5, 1.0, 2.0)[min(self._restarts, 3)]
-        self._restarts += 1
-        self.engine.after(delay, self.do, self.host.start_agent)
+    # --- the next agent ---
+
+    def _start_agent(self, delay: float) -> None:
+        self.engine.after(delay, self.do, self._start_when_idle)
+
+    def _start_when_idle(self) -> None:
+        if self._cleaning or self._worker_free_at > self.engine.now:
+            self._start_agent(0.02)
+        else:
+            self.host.start_agent()
+
+    def recovery(self) -> tuple[e.PendingRelease | None, int]:
+        """Return what a new agent is told of an earlier term."""
+        term = self.term
+        if term is None:
+            return None, 0
+        token = term.order.token
+        if term.phase is Phase.UNCLEAN:
+            return None, token
+        record = HolderRecord.decode(term.order.record)
+        return e.PendingRelease(token, term.order.holder_revision, record), 0
 
 
-def recovery(journal: Journal | None) -> tuple[e.PendingRelease | None, int]:
-    """Return what a new agent is told of an earlier term."""
-    if journal is None:
-        return None, 0
-    if journal.phase == "unclean":
-        return None, journal.record.token
-    record = replace(journal.record)
-    return e.PendingRelease(record.token, journal.holder_revision, record), 0
+def _nothing(*_: Any) -> None:
+    """Do nothing more."""
+
+
+def message_of(action: Any, stop_timeout: float) -> wire.Message:
+    """Return what the agent's side of the link sends for an action."""
+    if isinstance(action, a.ArmGuard):
+        return wire.Arm(
+            NAME, action.token, _deadlines(action.lease), action.holder_revision,
+            wire.ReleaseKeys("", "", "", f"{action.record.lease:x}"), action.record.encode(),
+            (wire.Stop("it", ("stop",), stop_timeout),))
+    if isinstance(action, a.ExtendLease):
+        return wire.Extend(NAME, action.token, _deadlines(action.lease))
+    kinds = {a.ReportStopping: wire.Stopping, a.Disarm: wire.Disarm, a.Forget: wire.Forget,
+             a.Fence: wire.Fence}
+    return kinds[type(action)](NAME, action.token)
+
+
+def _deadlines(lease: Lease) -> wire.Deadlines:
+    return wire.Deadlines(lease.stop_at, lease.fence_at, lease.expires_at)

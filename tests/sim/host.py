@@ -11,7 +11,7 @@ from tests.sim.checks import Monitor
 from tests.sim.clocks import NodeClock
 from tests.sim.engine import Engine
 from tests.sim.etcd import Etcd
-from tests.sim.guard import Deadman, Guard, Journal, recovery
+from tests.sim.guard import Deadman, Entry, Guard
 from tests.sim.network import Link
 from tests.sim.resources import Resources
 
@@ -38,7 +38,7 @@ class Host:
         self.resources = Resources(self, contained=contained)
         self.deadman = Deadman(self)
         self.known = Known()
-        self.journal: Journal | None = None
+        self.journal: Entry | None = None
         self.agent: Agent | None = None
         self.guard: Guard | None = None
         self.trap: tuple[type[a.Action], Callable[[], None]] | None = None
@@ -46,7 +46,7 @@ class Host:
         self.slow_disk = 0.0
         self.lag = 0.0
         self.up = False
-        self._boot = 0
+        self.boots = 0
         etcd.watchers.append(self._queue_changed)
 
     def _queue_changed(self) -> None:
@@ -68,8 +68,7 @@ class Host:
     def start_agent(self) -> None:
         """Start an agent, as the guard does."""
         if self.up and self.agent is None and self.guard is not None:
-            agent_recovery = recovery(self.journal)
-            self.agent = Agent(self, *agent_recovery)
+            self.agent = Agent(self, *self.guard.recovery())
 
     # --- death ---
 
@@ -122,7 +121,7 @@ class Host:
         self.engine.note(self.name, f"power off: {why}")
         self.monitor.counts["power off: " + why] += 1
         self.up = False
-        self._boot += 1
+        self.boots += 1
         for process in (self.agent, self.guard):
             if process is not None:
                 process.alive = False

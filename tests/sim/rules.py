@@ -23,7 +23,6 @@ from leaderd.instant import Instant
 from tests.sim import calls, world
 from tests.sim.agent import Agent
 from tests.sim.calls import Renewal
-from tests.sim.client import Client
 from tests.sim.guard import Deadman, Guard
 from tests.sim.store import Store
 
@@ -35,6 +34,7 @@ _deadlines = Election._deadlines
 _session_timer = Session.next_timer
 _begin = Remains.begin
 _budget = world.budget
+_recover = Guard._recover
 _acknowledged = Renewal._acknowledged
 
 
@@ -67,8 +67,9 @@ def _begins_clean(remains: Remains, event: e.Started) -> None:
 
 
 def _trusts_the_last_run(guard: Guard) -> None:
-    guard._phase("stopped")
-    guard._start_agent()
+    if guard.host.journal is not None:
+        guard.host.journal = guard.host.journal._replace(phase="stopped")
+    _recover(guard)
 
 
 def _calls_failed_stops_clean(election: Election, event: e.Event, now: Instant) -> list[a.Action]:
@@ -119,11 +120,6 @@ def _ignores_the_loss(election: Election, event: e.Event, now: Instant) -> list[
 
 def _sees_no_regression(snapshot: Any, known: Known) -> str:
     return ""
-
-
-def _ends_without_cancelling(client: Client, action: a.EndSession) -> None:
-    if action.give_up and client.joined is not None and client.joined.serial == action.serial:
-        client.give_up(client.joined.lease, client.joined.key)
 
 
 def _pause(agent: Agent) -> None:
@@ -185,7 +181,7 @@ PATCHES: dict[str, list[Patch]] = {
     "kernel timer": [(Deadman, "arm", _nothing)],
     "R2": [(Term, "has_budget", _always)],
     "R3": [(Store, "takeover", _takes_over_anyway)],
-    "R4": [(Remains, "begin", _begins_clean), (Guard, "_begin", _trusts_the_last_run)],
+    "R4": [(Remains, "begin", _begins_clean), (Guard, "_recover", _trusts_the_last_run)],
     "R5": [(Election, "handle", _calls_failed_stops_clean)],
     "R5 guard": [(Store, "release", _releases_any_record)],
     "R6": [(Takeover, "opens_at", _opens_when_first)],
@@ -194,7 +190,7 @@ PATCHES: dict[str, list[Patch]] = {
     "R6b": [(Takeover, "learn", _learns_too_much)],
     "R7": [(Election, "handle", _ignores_the_loss)],
     "R8": [(history, "regression", _sees_no_regression)],
-    "R9": [(Election, "_is_stale", _never), (Client, "_end", _ends_without_cancelling)],
+    "R9": [(Election, "_is_stale", _never)],
     "R10": [(Agent, "pause", _pause), (Agent, "resume", _resume_with_old_clocks)],
     "R11": [(Renewal, "_acknowledged", _believes_the_answer)],
     "R11, terms": [(calls, "judge_renewal", _judges_without_terms)],
