@@ -51,7 +51,7 @@ def test_a_ttl_of_five_is_valid_and_warned_about() -> None:
 
 
 def test_a_ttl_of_five_with_a_vip_is_valid_too() -> None:
-    """With a kill_time of 1.5: stop after 1.7 ≥ 1.6, and ⌊4.2 − 1.25 − 0.5⌋ = 2 s of address lifetime cover it."""
+    """With a kill_time of 1.5: stop after 1.7 ≥ 1.6, and ⌊4.2 − 1.25 − 0.5⌋ = 2 s of lifetime cover it."""
     five = Timing.scaled(5, vip=True)
     assert five.stop_after == pytest.approx(1.7)
     assert five.kill_time == 1.5
