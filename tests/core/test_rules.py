@@ -308,6 +308,17 @@ def test_r6b_a_lease_that_is_not_found_is_no_evidence(remaining: int, granted: i
     assert play.election.status().detail.startswith("z left without releasing")
 
 
+def test_r6b_a_look_that_failed_is_repeated_after_a_retry_period() -> None:
+    """R6b: no answer, another member or raft term: nothing follows, and nobody is asked in a loop."""
+    etcd = FakeEtcd()
+    etcd.held_by("z", 0xFF)
+    play = follower(etcd)
+    play.at(0.1, e.EvidenceFailed(1, "the raft term changed")).nothing()
+    play.at(1.2).expect(a.Renew)
+    play.at(1.29).nothing()
+    play.at(1.31).expect(a.GatherEvidence(1, 101, 0xFF))
+
+
 def test_r6b_a_holder_within_its_stop_time_gives_no_evidence() -> None:
     """R6b: a slow look counts from when it began: 3 s of it leave the holder time to come back."""
     etcd = FakeEtcd()
