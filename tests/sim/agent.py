@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.election import Election
+from leaderd.core.records import token_epoch
 from leaderd.core.states import State
 from leaderd.errors import LeaderdError
 from leaderd.instant import Instant
@@ -107,7 +108,8 @@ class Agent:
         names = " ".join(_brief(action) for action in actions
                          if not isinstance(action, a.Publish | a.Remember))
         if names or not isinstance(event, e.Tick | e.Renewed):
-            self.engine.note(self.host.name, f"{_brief(event)} -> {names or '-'} [{self.election.state.value}]")
+            state = self.election.state.value
+            self.engine.note(self.host.name, f"{_brief(event)} -> {names or '-'} [{state}]")
 
     def _set_timer(self) -> None:
         wait = self.election.next_timer(self.clock())
@@ -139,6 +141,8 @@ class Agent:
 
     def _perform(self, action: a.Action) -> None:
         if isinstance(action, _ETCD):
+            if isinstance(action, a.TakeOver):
+                self.host.monitor.counts["takeover tried: " + self._why(action)] += 1
             self.client.perform(action)
         elif isinstance(action, _GUARD):
             self._to_guard(action)
@@ -152,6 +156,22 @@ class Agent:
             self.host.known = action.known
         elif isinstance(action, a.Finish):
             self.host.agent_dies(self, "finished")
+
+    def _why(self, action: a.TakeOver) -> str:
+        """Return which part of R6 has opened the takeover."""
+        takeover, token = self.election._takeover, action.record.token
+        holder = takeover._holder
+        if holder is None:
+            return "no record"
+        if token_epoch(holder.token) < token_epoch(token):
+            return "new epoch"
+        if holder.state == "released":
+            return "released"
+        if holder.token == token:
+            return "own record"
+        closes_at = takeover._closes_at
+        by_evidence = closes_at is not None and self.clock().wait_until(closes_at) <= 0
+        return "evidence" if by_evidence else "a whole window waited"
 
     def _start(self, action: a.StartResources) -> None:
         if self.election.state is State.PROMOTING and self.alive:

@@ -5,7 +5,7 @@ from typing import Any
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.proof import KeepaliveAnswer, Verdict, judge_renewal
-from leaderd.core.records import CandidateKey
+from leaderd.core.records import CandidateKey, Snapshot
 from leaderd.instant import Instant
 from tests.sim.client import CALLS, Call, Client, Shown, nothing
 
@@ -53,12 +53,13 @@ class Renewal(Call):
         now = client.process.clock()
         answer = KeepaliveAnswer(sent_at, now, min(ttl, joined.ttl), term)
         client.ask(endpoint, client.etcd.read, failed=self._failed,
-                   then=lambda *read: self._judge(joined, answer, now, read))
+                   then=lambda member, term, shown: self._judge(
+                       joined, answer, client.snapshot(member, term, shown, now)))
 
-    def _judge(self, joined: e.Joined, answer: KeepaliveAnswer, read_at: Instant, read: Shown) -> None:
+    def _judge(self, joined: e.Joined, answer: KeepaliveAnswer, snapshot: Snapshot) -> None:
         if self.done:
             return
-        snapshot = self.client.seen = self.client.snapshot(*read, read_at)
+        self.client.seen = snapshot
         verdict = judge_renewal(joined.key, joined.lease, joined.create_revision, answer, snapshot)
         if verdict is Verdict.PROVEN:
             self.finish(e.Renewed(self.serial, answer.sent_at, snapshot, self.known))

@@ -7,7 +7,7 @@ in question, that one is switched off in both runs.
 from dataclasses import dataclass, replace
 
 from leaderd.core import actions as a
-from tests.sim.faults import Mix
+from tests.sim.mix import Mix
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,12 @@ _AT_TAKEOVER = Mix(contained=0.0, short=0.0, steps=(a.TakeOver,), hits=("pause",
 _OLD_NEWS = Mix(steps=(a.StopResources, a.ArmGuard), hits=("late news",))
 
 CASES = [
-    Case("R1", _mix(_PLAIN, slow_disk=8, pause_agent=8, kill_agent=4, cut_node=3, revoke_lease=4, shutdown=4)),
+    Case("R1", _mix(_PLAIN, slow_disk=8, pause_agent=8, kill_agent=4, cut_node=3, revoke_lease=4,
+                    shutdown=4)),
     Case("R1", _mix(_CONTAINED, slow_disk=8, pause_agent=8, kill_agent=2, cut_node=3, revoke_lease=4,
                     shutdown=4), covers=("kernel timer",)),
-    Case("R2", _mix(_AT_TAKEOVER, at_a_step=10, laggy_node=5, shutdown=3, kill_agent=3), covers=("R12", "R7")),
+    Case("R2", _mix(_AT_TAKEOVER, at_a_step=10, laggy_node=5, shutdown=3, kill_agent=3),
+         covers=("R12", "R7")),
     Case("R3", Mix(), finds="tokens"),
     Case("R4", _mix(_PLAIN, crash_service=6, shutdown=2, resource_fails=2)),
     Case("R5", Mix()),
@@ -62,7 +64,8 @@ CASES = [
     Case("R8", _mix(Mix(), restore=3, shutdown=5, revoke_lease=5, delete_key=3, cut_node=3, power_off=3),
          finds="tokens"),
     Case("R9", _mix(_OLD_NEWS, at_a_step=10, revoke_lease=5, delete_key=5, bad_stop=3)),
-    Case("R10", _mix(_AT_TAKEOVER, at_a_step=10, laggy_node=5, shutdown=3, kill_agent=3), covers=("R1", "R7")),
+    Case("R10", _mix(_AT_TAKEOVER, at_a_step=10, laggy_node=5, shutdown=3, kill_agent=3),
+         covers=("R1", "R7")),
     Case("R11", Mix()),
     Case("R12", _mix(_LATE, at_a_step=3, delete_key=4, revoke_lease=4, bad_stop=3, move_leader=4)),
     Case("R13", _mix(_PLAIN, pause_agent=8, cut_node=2, shutdown=2), covers=("kernel timer",)),

@@ -1,4 +1,4 @@
-"""The guard process around the production `guard.term`, and the kernel timer that kills the agent."""
+"""The guard process: the production decisions of `guard.term`, and a model of all that they need."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +14,12 @@ from leaderd.instant import Instant
 from tests.sim.calls import election_key
 
 if TYPE_CHECKING:
-    from tests.sim.agent import Agent
     from tests.sim.host import Host
 
 NAME = "sim"
+_PLAIN: dict[type[a.Action], Callable[[str, int], wire.Message]] = {
+    a.ReportStopping: wire.Stopping, a.Disarm: wire.Disarm, a.Forget: wire.Forget, a.Fence: wire.Fence,
+}
 RELEASE_TIME = 3.0
 
 
@@ -29,42 +31,6 @@ class Entry(NamedTuple):
     """armed, stopped (its release is pending) or unclean (a stop has failed)."""
     boot: int
     escalated: bool = False
-
-
-class Deadman:
-    """The POSIX timer that delivers SIGKILL to the agent at `fence_at`."""
-
-    def __init__(self, host: "Host") -> None:
-        self.host = host
-        self._deadline: Instant | None = None
-        self._agent: Agent | None = None
-        self._set = False
-
-    def arm(self, agent: "Agent", deadline: Instant) -> None:
-        """Set or move the deadline."""
-        self._agent, self._deadline = agent, deadline
-        if not self._set:
-            self._wait(deadline)
-
-    def disarm(self) -> None:
-        """Take the timer back."""
-        self._deadline = None
-
-    def _wait(self, deadline: Instant) -> None:
-        self._set = True
-        engine = self.host.engine
-        late = (0.005 + self.host.lag) * engine.rng.random()
-        engine.after(self.host.clock.reached(deadline, engine.now) + late, self._fire)
-
-    def _fire(self) -> None:
-        self._set = False
-        deadline, agent = self._deadline, self._agent
-        if deadline is None or agent is None or not agent.alive:
-            return
-        if self.host.clock.reached(deadline, self.host.engine.now) > 1e-6:
-            self._wait(deadline)
-        else:
-            self.host.agent_dies(agent, "kernel timer")
 
 
 class Guard:
@@ -315,9 +281,7 @@ def message_of(action: Any, stop_timeout: float) -> wire.Message:
             (wire.Stop("it", ("stop",), stop_timeout),))
     if isinstance(action, a.ExtendLease):
         return wire.Extend(NAME, action.token, _deadlines(action.lease))
-    kinds = {a.ReportStopping: wire.Stopping, a.Disarm: wire.Disarm, a.Forget: wire.Forget,
-             a.Fence: wire.Fence}
-    return kinds[type(action)](NAME, action.token)
+    return _PLAIN[type(action)](NAME, action.token)
 
 
 def _deadlines(lease: Lease) -> wire.Deadlines:

@@ -9,9 +9,10 @@ from leaderd.core.records import Known
 from tests.sim.agent import Agent
 from tests.sim.checks import Monitor
 from tests.sim.clocks import NodeClock
+from tests.sim.deadman import Deadman
 from tests.sim.engine import Engine
 from tests.sim.etcd import Etcd
-from tests.sim.guard import Deadman, Entry, Guard
+from tests.sim.guard import Entry, Guard
 from tests.sim.network import Link
 from tests.sim.resources import Resources
 
@@ -129,4 +130,5 @@ class Host:
         self.deadman.disarm()
         self.resources.kill_hooks()
         self.resources.gone("power off")
-        self.engine.after(self.engine.uniform(0.5, 4.0), self.boot)
+        uniform = self.engine.uniform
+        self.engine.after(uniform(0.5, 3.0) if self.engine.chance(0.4) else uniform(3.0, 9.0), self.boot)

@@ -1,7 +1,7 @@
 """One member of the etcd model: its process, its lessor, what it has applied and whom it takes for leader."""
 
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any
 
 from tests.sim.engine import Engine
 
@@ -26,7 +26,7 @@ class Member:
         self.isolated = False
         self.behind = False
         self.primary = False
-        self.view: Optional[Member] = None
+        self.view: Member | None = None
         self.applied_term = 0
         self.expiry: dict[int, float] = {}
         self.granted: dict[int, int] = {}

@@ -23,7 +23,8 @@ from leaderd.instant import Instant
 from tests.sim import calls, world
 from tests.sim.agent import Agent
 from tests.sim.calls import Renewal
-from tests.sim.guard import Deadman, Guard
+from tests.sim.deadman import Deadman
+from tests.sim.guard import Guard
 from tests.sim.store import Store
 
 Patch = tuple[Any, str, Any]

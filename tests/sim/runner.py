@@ -71,10 +71,10 @@ def run_many(first: int, count: int, *, jobs: int = 2) -> Summary:
 def report(summary: Summary) -> str:
     """Return the summary as text."""
     rate = summary.schedules / max(summary.seconds, 1e-9)
-    lines = [f"{summary.schedules} schedules in {summary.seconds:.1f} s: {rate:.1f} a second, "
+    lines = [(f"{summary.schedules} schedules in {summary.seconds:.1f} s: {rate:.1f} a second, "
              f"{summary.events / max(1, summary.schedules):.0f} events and "
              f"{summary.simulated / max(1, summary.schedules):.1f} simulated seconds each; "
-             f"longest wait for a leader {summary.longest_wait:.1f} s"]
+             f"longest wait for a leader {summary.longest_wait:.1f} s")]
     lines += [f"  {count:8d}  {what}" for what, count in sorted(summary.counts.items())]
     lines += [f"  VIOLATION seed {seed}: {what}" for seed, what in summary.violations[:40]]
     lines.append(f"{len(summary.violations)} violations")

@@ -1,7 +1,7 @@
 """Schedules written by hand, for what chance hardly ever brings about."""
 
-from tests.sim.faults import Mix
 from tests.sim.host import Host
+from tests.sim.mix import Mix
 from tests.sim.world import Result, World
 
 NOTHING = Mix(length=30.0, weights={}, ttls=(6,), drifts=(0.10,))

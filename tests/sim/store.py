@@ -1,4 +1,4 @@
-"""Etcd's key-value store as far as an election uses it: linearizable, with revisions, leases and snapshots."""
+"""Etcd's key-value store as far as an election uses it: linearizable, with revisions, leases, backups."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Without any one rule of DESIGN.md §2 the simulation finds a broken promise; with it, the same seeds pass."""
+"""Without any one rule of DESIGN.md §2 a promise is seen to break; with it, the same seeds pass."""
 
 import gc
 

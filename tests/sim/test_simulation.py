@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 from leaderd.core.states import State
-from tests.sim.faults import WEIGHTS
+from tests.sim.mix import WEIGHTS
 from tests.sim.runner import report, run_many
+from tests.sim.scripts import NOTHING
 from tests.sim.world import World
 
 SCHEDULES = int(os.environ.get("LEADERD_SIM_SCHEDULES", "20000"))
@@ -43,8 +44,6 @@ def test_a_seed_gives_the_same_schedule_again() -> None:
 
 def test_without_faults_one_node_leads_all_the_time() -> None:
     """The model itself disturbs nobody."""
-    from tests.sim.scripts import NOTHING
-
     for seed in range(20):
         world = World(seed, NOTHING)
         result = world.run()

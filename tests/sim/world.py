@@ -9,8 +9,9 @@ from tests.sim.checks import Monitor
 from tests.sim.clocks import member_rate
 from tests.sim.engine import Engine
 from tests.sim.etcd import Etcd
-from tests.sim.faults import Faults, Mix
+from tests.sim.faults import Faults
 from tests.sim.host import Host
+from tests.sim.mix import Mix
 
 BACKING_OFF = ("start-failed", "resource-failed")
 
