@@ -82,16 +82,19 @@ class Cluster(EmbeddedCluster):
             process.communicate()
 
     @contextlib.contextmanager
-    def stalled_fsync(self, index: int, seconds: float = 9.0) -> Iterator[None]:
+    def stalled_fsync(self, index: int, seconds: float = 9.0, *, wal_only: bool = False) -> Iterator[None]:
         """Delay every fsync of a member by `seconds` while the block runs.
 
-        The member goes on answering what needs no disk, keepalives among it. A call that was
-        already being delayed when the block ends finishes its delay.
+        The member goes on answering what needs no disk, keepalives among it; with the database stalled
+        too (not `wal_only`) answers hang as soon as it wants to commit. A call that was already being
+        delayed when the block ends finishes its delay.
         """
         delay = int(seconds * 1_000_000)
+        wal = self.members[index].data_dir / "member" / "wal"
+        only = [word for file in wal.iterdir() for word in ("-P", str(file))] if wal_only else []
         strace = subprocess.Popen(
             ["strace", "-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync",
-             "-e", f"inject=fdatasync,fsync:delay_enter={delay}", "-p", str(self.members[index].pid)],
+             "-e", f"inject=fdatasync,fsync:delay_enter={delay}", *only, "-p", str(self.members[index].pid)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         try:

@@ -41,14 +41,15 @@ def test_kill_both_contained(contained: Trio) -> None:
     old, begun = contained.last(), now()
     kill(contained.leader(), guard=True, agent=True)
     new = contained.next_term(old, contained.bound)
-    figure(f"contained: guard and agent killed → last beat {contained_end(contained, old.token) - begun:.3f} s, "
+    lived = end_of(contained, old.token) - begun
+    figure(f"contained: guard and agent killed → last beat {lived:.3f} s, "
            f"next start {new.start_at - begun:.3f} s")
-    assert contained_end(contained, old.token) - begun < 1.0
+    assert lived < 1.0
     contained.settle()
     contained.check()
 
 
-def contained_end(trio: Trio, token: int) -> float:
+def end_of(trio: Trio, token: int) -> float:
     """Return when the writer of a term was last seen."""
     return next(hold.end_at for hold in trio.holds() if hold.token == token)
 
@@ -97,8 +98,9 @@ def test_stop_both_contained(contained: Trio) -> None:
     old, begun = contained.last(), now()
     with stopped(contained.leader(), guard=True, agent=True):
         new = contained.next_term(old, contained.bound)
-        figure(f"contained: guard and agent stopped → last beat "
-               f"{contained_end(contained, old.token) - begun:.3f} s, next start {new.start_at - begun:.3f} s")
+        lived = end_of(contained, old.token) - begun
+        figure(f"contained: guard and agent stopped → last beat {lived:.3f} s, "
+               f"next start {new.start_at - begun:.3f} s")
         contained.check()
         pause_for(max(0.0, begun + contained.ttl + 1 - now()))
     contained.settle()
@@ -114,7 +116,7 @@ def test_stop_both_plain_is_outside_the_promise(plain: Trio) -> None:
         new = plain.next_term(old, plain.bound)
         wait_for("the overlap", lambda: bool(overlaps(plain.holds()[-2:])), 5)
     figure(f"plain: guard and agent stopped: outside the promise, {old.node} held on beside {new.node}")
-    wait_for("the end of the old writer", lambda: now() - contained_end(plain, old.token) > 0.5, plain.bound)
+    wait_for("the end of the old writer", lambda: now() - end_of(plain, old.token) > 0.5, plain.bound)
     plain.settle()
     plain.forgive()
     plain.check()

@@ -251,8 +251,7 @@ class Trio:
         for node in self.nodes.values():
             if node.running:
                 kept |= {node.guard, *descendants(node.guard)}
-        # Whoever was forked between the two looks is seen by neither or by a later one.
-        return [(pid, command(pid)) for pid in self.marked() if pid not in kept and _below(pid, kept) is False]
+        return [(pid, command(pid)) for pid in self.marked() if _below(pid, kept) is False]
 
     def tails(self, lines: int = 4) -> str:
         """Return the ends of the logs."""
