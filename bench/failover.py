@@ -6,7 +6,7 @@ from statistics import median
 
 from bench.cluster import Cluster, now, running
 from leaderd.core.lease import Timing
-from leaderd.demo.journal import overlaps, tokens_grow
+from leaderd.demo.journal import tokens_grow
 
 TTL = 10
 
@@ -36,7 +36,7 @@ def figures(count: int) -> Iterator[str]:
         yield _measure("loss of a node: beyond the remaining lease", "≤ 700 ms", count, cluster, _loss).row()
         holds = cluster.holds()
     yield ""
-    yield f"{len(holds)} terms, {len(overlaps(holds))} overlaps, tokens grow: {tokens_grow(holds)}"
+    yield f"{len(holds)} terms, tokens grow: {tokens_grow(holds)}"
 
 
 def _measure(

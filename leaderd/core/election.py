@@ -132,6 +132,8 @@ class Election:
         """Step down when `stop_at` has come, before anything else is believed (R10, R12)."""
         if self._session is not None and self._session.lease.left(now) <= 0:
             self._lose_session(now, "store-lost", "no renewal was proven in time")
+        elif self._session is not None and self._term is not None and self._term.guard_is_silent(now):
+            self._demote(now, "start-failed", "the guard does not answer")
 
     def _is_stale(self, event: e.Event) -> bool:
         """Return whether the event belongs to a session or term that is over (R9)."""

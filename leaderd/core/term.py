@@ -7,6 +7,8 @@ from leaderd.instant import Instant
 
 # A term at least this long shows that its resources work: failures are counted anew (seconds).
 GOOD_TERM = 60.0
+# A guard that has not written a term down by then is stopped, or its disk is: let others lead (seconds).
+ARM_TIMEOUT = 5.0
 
 
 class Term:
@@ -18,7 +20,7 @@ class Term:
         previous: Node that held before, or "".
 
     Attributes:
-        arming: The guard was told.
+        arming_at: When the guard was told.
         armed: The guard has answered (R1).
         starting: A start was asked for, so that there may be something to stop.
         led_at: When all was started.
@@ -28,7 +30,7 @@ class Term:
         self.record = record
         self.holder_revision = holder_revision
         self.previous = previous
-        self.arming = False
+        self.arming_at: Instant | None = None
         self.armed = False
         self.starting = False
         self.led_at: Instant | None = None
@@ -37,6 +39,17 @@ class Term:
     def token(self) -> int:
         """The term's fencing token."""
         return self.record.token
+
+    @property
+    def arming(self) -> bool:
+        """Whether the guard was told, so that it must be told of the end as well."""
+        return self.arming_at is not None
+
+    def guard_is_silent(self, now: Instant) -> bool:
+        """Return whether the guard should have answered by now."""
+        if self.arming_at is None or self.armed:
+            return False
+        return now.held_since(self.arming_at) >= ARM_TIMEOUT
 
     def was_good(self, now: Instant) -> bool:
         """Return whether the resources ran long enough to be trusted again."""
@@ -60,7 +73,7 @@ class Term:
         if not self.has_budget(session, now):
             return None
         if not self.arming:
-            self.arming = True
+            self.arming_at = now
             return ArmGuard(self.token, session.lease, self.record, self.holder_revision, self.previous)
         if self.may_start():
             self.starting = True

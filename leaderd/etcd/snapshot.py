@@ -2,6 +2,7 @@
 
 import json
 
+from leaderd.core.lease import MAX_TTL
 from leaderd.core.records import CandidateKey, HolderRecord, Snapshot
 from leaderd.etcd.client import Endpoint
 from leaderd.etcd.ops import Header, KeyValue, Range
@@ -78,9 +79,10 @@ def candidate(found: KeyValue) -> CandidateKey:
     node, priority, window = found.value, 0, 0.0
     try:
         fields = json.loads(found.value)
-        node, priority, window = (
-            str(fields["node"]), int(fields["priority"]), float(fields["window_ms"]) / 1000,
-        )
+        named, wanted, held = str(fields["node"]), int(fields["priority"]), float(fields["window_ms"]) / 1000
+        # NaN and Infinity are numbers to Python's JSON, and everybody would wait for them.
+        if 0 < held <= MAX_TTL:
+            node, priority, window = named, wanted, held
     except (ValueError, KeyError, TypeError, OverflowError):
         # Not leaderd's: shown as it is.
         pass

@@ -67,6 +67,15 @@ def test_no_evidence(before: Snapshot, left: TimeToLive, after: Snapshot, said: 
             '{"node": "a", "priority": 1e999, "window_ms": 1}',
             0.0,
         ),
+        # A window that nobody could wait for.
+        *(
+            (text, text, 0.0)
+            for text in (
+                '{"node": "a", "priority": 1, "window_ms": NaN}',
+                '{"node": "a", "priority": 1, "window_ms": Infinity}',
+                '{"node": "a", "priority": 1, "window_ms": -1}',
+            )
+        ),
     ],
 )
 def test_candidates_of_all_kinds(text: str, node: str, window: float) -> None:

@@ -33,6 +33,7 @@ class Agent:
         self.election = Election("sim", host.name, host.timing)
         self.client = Client(self.engine, host.etcd, host.links, self, host.name, host.timing,
                              host.ttl, host.priority)
+        self.started_at = self.clock()
         self.news: list[e.SessionEvent | e.TermEvent] = []
         self._timer_at = float("inf")
         self._state = State.STANDBY
