@@ -199,12 +199,12 @@ def test_a_term_that_never_started_is_released_without_a_stop() -> None:
 def test_a_guard_that_never_answers_lets_others_lead() -> None:
     """A guard that is stopped or whose disk hangs: nothing has started, so release and stand back."""
     play = Player().promote(1.0)
-    for second in (2.0, 3.0, 4.0, 5.0):
+    for second in (2.3, 3.6, 4.9):
         play.at(second).expect(a.Renew)
         play.at(second, play.renewed()).expect(a.ExtendLease)
-    play.at(6.0).expect(a.EndSession(1, give_up=False), a.Disarm, a.Release)
+    play.at(6.1).expect(a.EndSession(1, give_up=False), a.Disarm, a.Release)
     play.is_now(State.STANDBY, "start-failed")
-    play.at(6.1, e.GuardArmed(play.token)).nothing()
+    play.at(6.2, e.GuardArmed(play.token)).nothing()
 
 
 def test_join_failures_back_off_to_two_seconds() -> None:
