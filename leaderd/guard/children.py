@@ -12,20 +12,27 @@ import select
 import signal
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 
 _PAUSE_MS = 5
 
 
 def children(pid: int) -> list[int]:
     """Return the children of a process, zombies included; empty when it is gone."""
+    if not _kernel_lists_children():
+        return [child for child, parent in _parents().items() if parent == pid]
     found: list[int] = []
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with suppress(ProcessLookupError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += map(int, file.read().split())
-        return found
-    # Kernels without CONFIG_PROC_CHILDREN: ask every process for its parent.
-    return [child for child, parent in _parents().items() if parent == pid]
+    return found
+
+
+@cache
+def _kernel_lists_children() -> bool:
+    """Return whether the kernel was built with CONFIG_PROC_CHILDREN, as all distributions' are."""
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 def _parents() -> dict[int, int]:

@@ -59,9 +59,9 @@ class Custody:
         return any(term.live for term in self._terms.values())
 
     @property
-    def clean(self) -> bool:
-        """Whether everything is stopped and released."""
-        return not self._terms
+    def unclean(self) -> bool:
+        """Whether anything may still run."""
+        return any(term.phase is not Phase.STOPPED for term in self._terms.values())
 
     def left(self, now: Instant) -> float | None:
         """Return the seconds until a deadline comes; None while there is none."""
