@@ -107,7 +107,8 @@ class Guard:
     def _start_if_due(self) -> None:
         if self._start_at is None or self._clock.now().wait_until(self._start_at) > 0:
             return
-        if not self._custody.idle:
+        # A sweep kills whatever hangs below us: an agent started before its end would be swept too.
+        if self._sweep_until is not None or not self._custody.idle:
             return
         self._start_at = None
         payload = {

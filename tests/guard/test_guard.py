@@ -86,6 +86,20 @@ def test_a_killed_agent_leaves_nothing_behind(guarded, tmp_path):
     assert again.payload["plan"]["node"] == "a"
 
 
+def test_a_new_agent_waits_for_the_end_of_what_the_old_one_left(guarded):
+    """The sweep takes all that hangs below the guard: an agent that came too early would be swept as well."""
+    run = guarded().start()
+    agent = run.agent()
+    # The more there are, the surer one of them is still dying when the guard looks.
+    for _ in range(40):
+        agent.do(spawn=["sleep", "600"])
+    agent.signal(signal.SIGKILL)
+    again = run.agent()
+    again.arm(order())
+    assert len(run.log("agent started")) == 2
+    assert len(run.log("agent ended")) == 1
+
+
 def test_agents_are_restarted_with_growing_delay(guarded):
     """An agent that dies again and again is not started in a tight loop."""
     run = guarded().start()
