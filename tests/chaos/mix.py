@@ -6,7 +6,7 @@ import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -224,7 +224,8 @@ def _kill_node(mix: Mix, _: ExitStack) -> float:
 
 def _terminate(mix: Mix, _: ExitStack) -> float:
     for trio in mix.trios:
-        mix.victim(trio).stop()
+        with suppress(ProcessLookupError):
+            mix.victim(trio).stop()
     return 0.0
 
 

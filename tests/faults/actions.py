@@ -27,7 +27,8 @@ def stopped(node: Node, *, guard: bool = False, agent: bool = False) -> Iterator
     finally:
         for pid, at in started:
             if _start_time(pid) == at:
-                os.kill(pid, signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
 
 def kill(node: Node, *, guard: bool = False, agent: bool = False) -> None:
