@@ -15,6 +15,8 @@ from contextlib import suppress
 from functools import cache
 
 _PAUSE_MS = 5
+# Notify hooks hold nothing, and the one that tells of a failed stop must not die of it.
+_BYSTANDER = b"LEADERD_ACTION=notify"
 
 
 def children(pid: int) -> list[int]:
@@ -75,9 +77,9 @@ def everybody() -> list[int]:
 
 
 def marked(pids: Iterable[int], marks: Mapping[str, str]) -> list[int]:
-    """Return those that were started with all of these environment variables."""
+    """Return those that were started with all of these environment variables, without notify hooks."""
     wanted = {f"{name}={value}".encode() for name, value in marks.items()}
-    return [pid for pid in pids if wanted <= _environment(pid)]
+    return [pid for pid in pids if wanted <= (found := _environment(pid)) and _BYSTANDER not in found]
 
 
 def _environment(pid: int) -> set[bytes]:

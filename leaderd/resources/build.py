@@ -25,7 +25,7 @@ class Site:
         state_dir: Keeps the sequence number of hook runs.
         clock: For deadlines.
         log: Takes the hooks' output.
-        pods: The election's processes that run hooks.
+        pods: The processes that run the resources' hooks.
     """
 
     node: str
@@ -34,21 +34,23 @@ class Site:
     log: Log
     pods: Pods
 
-    def runner(self, election: str) -> HookRunner:
+    def runner(self, election: str, pods: Pods) -> HookRunner:
         """Return a new turn: its hooks run one at a time."""
-        return HookRunner(election, self.node, self.state_dir, self.clock, self.log, self.pods)
+        return HookRunner(election, self.node, self.state_dir, self.clock, self.log, pods)
 
 
 def build(
     plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]
 ) -> tuple[ResourceGroup, Notifier | None]:
     """Return the resource group of an election and its notifier, if it has one."""
-    runner = site.runner(plan.name)
+    runner = site.runner(plan.name, site.pods)
     resources = [_resource(resource, plan, site, runner) for resource in plan.resources]
     group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods)
     if plan.notify is None:
         return group, None
-    notifier = Notifier(plan.name, plan.notify, site.clock, site.log, site.runner(plan.name))
+    # Processes that belong to no election: the guard's fencing of this one must not take them.
+    aside = site.runner(plan.name, Pods("", site.clock, site.log))
+    notifier = Notifier(plan.name, plan.notify, site.clock, site.log, aside)
     return group, notifier
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from leaderd.demo.nodes import Node, descendants
-from tests.cluster import Cluster
 from tests.faults.actions import kill
 from tests.faults.figures import figure
 from tests.faults.stage import Stage
