@@ -144,7 +144,7 @@ class Agent:
     ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
         timing = timing_of(plan)
         keys = ElectionKeys(self._plan.root, plan.name)
-        memory = Memory(self._plan.state_dir, plan.name)
+        memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
         recovery = Recovery.read(self._recovery.get(plan.name))
         started = e.Started(memory.load(), recovery.pending, recovery.unclean)
         loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
