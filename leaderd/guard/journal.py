@@ -45,12 +45,16 @@ class Journal:
     Args:
         state_dir: Its state directory.
         boot_id: Of this boot.
+
+    Raises:
+        OSError: Its folder cannot be made or read.
     """
 
     def __init__(self, state_dir: str, boot_id: str) -> None:
         self._folder = os.path.join(state_dir, _FOLDER)
         self._boot_id = boot_id
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        os.listdir(self._folder)
 
     def is_of_this_boot(self, entry: Entry) -> bool:
         """Return whether the instants of an entry may be compared with today's."""

@@ -39,10 +39,12 @@ def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None 
     plan = Plan.decode(json.dumps(fields.get("plan", fields)))
     settings = settings or GuardSettings()
     lock, log = given["--lock-fd"], Log(plan.log, plan.log_level)
-    tools = Tools(
-        plan.node, plan.state_dir, plan.etcd, settings.fence, Journal(plan.state_dir, boot_id()),
-        BootClock(), log,
-    )
+    try:
+        journal = Journal(plan.state_dir, boot_id())
+    except OSError as error:
+        log.error("state_dir cannot be used", detail=str(error))
+        return 1
+    tools = Tools(plan.node, plan.state_dir, plan.etcd, settings.fence, journal, BootClock(), log)
     workers = Workers(log, {lock})
     return Guard(plan, lock, settings.agent, tools, workers, Watchdogs(log, settings.fence)).run()
 

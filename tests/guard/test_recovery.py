@@ -116,6 +116,15 @@ def test_a_damaged_journal_is_named(guarded):
     assert "db.json" in run.logged("journal not readable")["detail"]
 
 
+def test_a_journal_that_cannot_be_used_is_one_clear_line(guarded):
+    """Without a journal nothing may start."""
+    run = guarded()
+    (run.state_dir / "terms").write_text("")
+    assert run.start().wait() == 1
+    assert "terms" in run.logged("state_dir cannot be used")["detail"]
+    assert len(run.log_path.read_text().splitlines()) == 1
+
+
 def test_guard_and_agent_killed_together(guarded, tmp_path):
     """The next run stops what both have left behind, daemons included."""
     run = guarded().start()
