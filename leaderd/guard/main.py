@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None 
     try:
         journal = Journal(plan.state_dir, boot_id())
     except OSError as error:
-        log.error("state_dir cannot be used", detail=str(error))
+        log.error("state_dir cannot be used", detail=str(error))  # noqa: TRY400 - one line, for people
         return 1
     tools = Tools(plan.node, plan.state_dir, plan.etcd, settings.fence, journal, BootClock(), log)
     workers = Workers(log, {lock})

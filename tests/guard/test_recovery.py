@@ -46,11 +46,12 @@ def test_what_the_last_run_started_is_killed(guarded, tmp_path):
 
 
 def test_a_stop_that_still_fails_is_handed_on(guarded, tmp_path):
-    """The agent hears which token is unclean, and may have it tried again."""
+    """The agent hears which token is unclean, may have it tried again, and releases it then."""
     run = guarded()
     leave(run, order([shell(f"test -e {tmp_path}/mended")], times=deadlines(-10, -8, -7.5)))
     agent = run.start().agent()
-    assert agent.payload["recovery"]["db"] == {"pending": None, "unclean": TOKEN}
+    recovery = agent.payload["recovery"]["db"]
+    assert (recovery["pending"]["token"], recovery["unclean"]) == (TOKEN, TOKEN)
     assert run.journal()["phase"] == "unclean"
     (tmp_path / "mended").touch()
     agent.send(Fence("db", TOKEN))
@@ -75,6 +76,24 @@ def test_a_boot_is_never_followed_by_another_for_the_same_term(guarded):
     agent.send(Fence("db", TOKEN))
     assert agent.hear()["clean"] is False
     assert run.sysrq.read_text() == ""
+
+
+def test_a_term_from_before_the_boot_does_not_starve_a_watchdog_that_others_use(guarded, tmp_path):
+    """Or the machine would boot for ever; a guard that is started again in this boot still knows."""
+    device = tmp_path / "watchdog"
+    device.touch()
+    fence = {"fence": ("kill", "watchdog"), "watchdog_device": str(device)}
+    run = guarded(election(**fence), election(name="web", **fence))
+    leave(run, order([shell("exit 1")]), boot="another boot")
+    for token in (TOKEN + 1, TOKEN + 2):
+        agent = run.start().agent()
+        assert agent.payload["recovery"]["db"]["unclean"] == TOKEN
+        agent.arm(order(name="web", token=token))
+        size = device.stat().st_size
+        eventually(lambda size=size: device.stat().st_size > size, "feeding")
+        run.signal(signal.SIGKILL)
+        run.wait()
+        eventually(lambda agent=agent: not runs(agent.pid), "the agent's end")
 
 
 def test_instants_of_another_boot_mean_nothing(guarded, tmp_path):

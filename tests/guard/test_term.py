@@ -150,6 +150,7 @@ def test_a_watchdog_is_fed_only_before_fence_at(phase):
     assert feeds(term(phase), at(6)) == (phase is not Phase.UNCLEAN)
     assert feeds(term(phase), at(7)) == (phase is Phase.STOPPED)
     assert feeds(term(phase, failed=True), at(6)) == (phase is Phase.STOPPED)
+    assert feeds(term(phase, failed=True, rebooted=True), at(9))
 
 
 def test_with_kill_alone_the_stops_may_take_their_time():

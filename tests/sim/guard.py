@@ -262,10 +262,9 @@ class Guard:
         if term is None:
             return None, 0
         token = term.order.token
-        if term.phase is Phase.UNCLEAN:
-            return None, token
         record = HolderRecord.decode(term.order.record)
-        return e.PendingRelease(token, term.order.holder_revision, record), 0
+        pending = e.PendingRelease(token, term.order.holder_revision, record)
+        return pending, token if term.phase is Phase.UNCLEAN else 0
 
 
 def _nothing(*_: Any) -> None:
