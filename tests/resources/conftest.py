@@ -41,7 +41,7 @@ class Rig:
     events: "asyncio.Queue[Event]" = field(default_factory=asyncio.Queue)
     pods: Pods = field(init=False)
     group: ResourceGroup = field(init=False)
-    notifier: Notifier | None = field(init=False)
+    notifier: Notifier | None = field(init=False, default=None)
 
     def log(self, level: str, event: str, **fields: object) -> None:
         self.lines.append((level, event, fields))
