@@ -37,7 +37,7 @@ _QUICK_OPTIONS = (
     ("--ttl", "SECONDS", "Its lease; default 10."),
     ("--on-start", "CMD", "Run without a shell when this node has won."),
     ("--on-stop", "CMD", "Run without a shell when it has lost, and once at the start."),
-    ("--vip", "ADDR/LEN@IFACE", "An address to hold; repeatable; not supported yet."),
+    ("--vip", "ADDR/LEN@IFACE", "An address to hold while leading; repeatable."),
 )
 _REPEATABLE = ("--endpoint", "--vip")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from leaderd.config import model
 from leaderd.config.explain import Report, dotted, show
+from leaderd.config.vip import is_vip, vip_plan
 from leaderd.core.lease import Timing, default_parts
 from leaderd.errors import InvariantError
 from leaderd.plan import ElectionPlan, NotifyPlan, ResourcePlan
@@ -53,15 +54,17 @@ def election_plan(
     if "check" in raw:
         report.problem(f"{prefix}.check", "is not supported yet; leave it out")
     notify = _notify(raw, prefix, report)
-    resources = _resources(raw.get("resource", []), f"{prefix}.resource", report)
+    tables = list_of_tables(raw.get("resource", []), f"{prefix}.resource", report)
+    resources = _resources(tables, f"{prefix}.resource", report)
+    vip = any(map(is_vip, tables))
     if table is None:
         # A budget that does not add up is news of its own, whatever else is wrong.
         budget = {key: value for key, value in own.items() if key in model.Budget.model_fields}
         if (parts := Report().checked(model.Budget, budget, prefix)) is not None:
-            _timing(parts, prefix, report)
+            _timing(parts, prefix, report, vip=vip)
         return None
     _check_fence(table, prefix, report)
-    timing = _timing(table, prefix, report)
+    timing = _timing(table, prefix, report, vip=vip)
     if timing is None:
         return None
     return ElectionPlan(
@@ -84,8 +87,8 @@ def election_plan(
     )
 
 
-def _timing(table: model.Budget, prefix: str, report: Report) -> Timing | None:
-    parts = default_parts(table.ttl, vip=False)
+def _timing(table: model.Budget, prefix: str, report: Report, *, vip: bool) -> Timing | None:
+    parts = default_parts(table.ttl, vip=vip)
     parts |= {name: value for name in _PARTS if (value := getattr(table, name)) is not None}
     # Scales with the attempt that is in force, not with the one that the TTL would have given.
     parts["hedge_after"] = (
@@ -102,6 +105,7 @@ def _timing(table: model.Budget, prefix: str, report: Report) -> Timing | None:
             hedge_after=parts["hedge_after"],
             stop_timeout=parts["stop_timeout"],
             kill_time=parts["kill_time"],
+            vip=vip,
         )
     except InvariantError as error:
         report.problem(prefix, str(error))
@@ -133,8 +137,7 @@ def _notify(raw: Mapping[str, Any], prefix: str, report: Report) -> NotifyPlan |
     return NotifyPlan(tuple(table.command), table.timeout) if table else None
 
 
-def _resources(raw: object, key: str, report: Report) -> list[ResourcePlan]:
-    tables = list_of_tables(raw, key, report)
+def _resources(tables: list[Mapping[str, Any]], key: str, report: Report) -> list[ResourcePlan]:
     plans = []
     for table, prefix in zip(tables, prefixes(key, tables, report), strict=True):
         if plan := _resource(table, prefix, report):
@@ -153,6 +156,8 @@ def _resource(raw: Mapping[str, Any], prefix: str, report: Report) -> ResourcePl
         text = "is not supported yet" if later else "is no type of resource"
         report.problem(f"{prefix}.type", f"{show(kind)} {text}; supported: {supported}")
         return None
+    if is_vip(raw):
+        return vip_plan(raw, prefix, report)
     table = report.checked(model.Script, raw, prefix)
     if table is None or not _script_adds_up(table, prefix, report):
         return None

@@ -1,7 +1,7 @@
 """What a resource is, and what a term tells it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from leaderd.core.lease import Lease
 from leaderd.instant import Instant
@@ -16,12 +16,14 @@ class Term:
         lease: Lease id; 0 for the clean-up at daemon start.
         reason: Why leadership was won or lost.
         previous: Node that led before, or "".
+        released: It has let go cleanly, so nobody can hold any more.
     """
 
     token: int
     lease: int
     reason: str
     previous: str = ""
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class StopCommand:
     argv: tuple[str, ...]
     timeout: float
     fine: tuple[int, ...] = (0, 7)
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A resource that can prepare for a start which may come soon."""
+
+    def expect(self, opens_at: Instant | None) -> None:
+        """Note when the last holder's window will have closed, None while unknown; called often."""
 
 
 class Resource(Protocol):

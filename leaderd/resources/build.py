@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_interface
 
 from leaderd.clock import Clock
 from leaderd.core.events import Event
@@ -11,6 +13,7 @@ from leaderd.plan import ElectionPlan, ResourcePlan
 from leaderd.resources.base import Resource
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
+from leaderd.resources.lifetime import Lifetimes
 from leaderd.resources.notify import Notifier
 from leaderd.resources.runner import HookRunner
 from leaderd.resources.script import Script
@@ -44,7 +47,12 @@ def build(
 ) -> tuple[ResourceGroup, Notifier | None]:
     """Return the resource group of an election and its notifier, if it has one."""
     runner = site.runner(plan.name, site.pods)
-    resources = [_resource(resource, plan, site, runner) for resource in plan.resources]
+    lifetimes = Lifetimes()
+    resources = [
+        _vip(resource, plan, site, lifetimes) if resource.type == "vip"
+        else _resource(resource, plan, site, runner)
+        for resource in plan.resources
+    ]
     group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods)
     if plan.notify is None:
         return group, None
@@ -72,3 +80,22 @@ def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: Ho
         clock=site.clock,
         runner=runner,
     )
+
+
+def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Lifetimes) -> Resource:
+    # Only here: pyroute2 takes 0.2 s to import, and most elections have no address.
+    from leaderd.resources.hold import KernelThread, Setup
+    from leaderd.resources.vip import Vip
+
+    settings = resource.settings
+    setup = Setup(
+        addresses=tuple(map(ip_interface, settings["addresses"])),
+        interface=settings["interface"],
+        take=settings["on_conflict"] == "take",
+        announce_interval=settings["announce_interval"],
+        clock=site.clock,
+        lifetimes=lifetimes,
+        thread=KernelThread(site.clock),
+        log=partial(site.log, election=plan.name, resource=resource.name),
+    )
+    return Vip(resource.name, setup, plan.stop_timeout)
