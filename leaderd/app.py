@@ -26,7 +26,7 @@ from leaderd.core.election import Election
 from leaderd.core.records import HolderRecord
 from leaderd.core.states import State
 from leaderd.core.status import Status
-from leaderd.errors import LeaderdError
+from leaderd.errors import GuardError, LeaderdError
 from leaderd.etcd.client import EtcdClient
 from leaderd.etcd.store import ElectionStore
 from leaderd.guard.link import ArmOrder, GuardLink
@@ -35,7 +35,7 @@ from leaderd.memory import Memory
 from leaderd.plan import ElectionPlan, Plan
 from leaderd.report import Report
 from leaderd.resources.build import Site, build
-from leaderd.resources.contain import Pods
+from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
 
 # What a helper process may still take when everything else is done, and what the last news may, in
@@ -74,15 +74,17 @@ class GuardPort:
         keys: Of this one.
         election: Name of this one.
         resources: Knows the stop commands.
+        log: Told of a term that cannot be armed.
     """
 
     def __init__(
-        self, link: GuardLink, keys: ElectionKeys, election: str, resources: ResourceGroup
+        self, link: GuardLink, keys: ElectionKeys, election: str, resources: ResourceGroup, log: Log
     ) -> None:
         self._link = link
         self._keys = keys
         self._election = election
         self._resources = resources
+        self._log = log
 
     def arm(self, action: a.ArmGuard) -> None:
         """Tell the guard all that it needs to stop and release the term alone."""
@@ -92,7 +94,12 @@ class GuardPort:
             key=self._keys.key(action.record.lease),
             env={"LEADERD_PREVIOUS": action.previous},
         )
-        self._link.perform(self._election, action, order)
+        try:
+            self._link.perform(self._election, action, order)
+        except GuardError as error:
+            # No answer will come: nothing starts (R1), and this election gives the term up. The others
+            # of this daemon hold theirs.
+            self._log("error", "not armed", election=self._election, token=action.token, detail=str(error))
 
     def perform(self, action: a.ExtendLease | a.ReportStopping | a.Disarm | a.Forget | a.Fence) -> None:
         """Tell the guard."""
@@ -179,7 +186,7 @@ class Agent:
 
         if notifier is not None:
             stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
-        guard = GuardPort(self._link, keys, plan.name, group)
+        guard = GuardPort(self._link, keys, plan.name, group, self._hook_log)
         ports = Ports(store, guard, group, memory.remember, publish)
         return loop, ports, [store.run(), memory.run()]
 
