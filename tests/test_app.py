@@ -59,7 +59,8 @@ async def test_services_end_with_the_last_election() -> None:
         await asyncio.Event().wait()
 
     async with asyncio.timeout(20):
-        assert not await _finish_first([election(first, True), election(second, False)], [service(), service()])
+        runs = [election(first, True), election(second, False)]
+        assert not await _finish_first(runs, [service(), service()])
 
 
 async def test_whatever_fails_ends_everything() -> None:
