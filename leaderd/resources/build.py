@@ -12,6 +12,8 @@ from leaderd.resources.base import Resource
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
 from leaderd.resources.notify import Notifier
+from leaderd.resources.process import Process, ProcessSpec
+from leaderd.resources.ready import Ready
 from leaderd.resources.runner import HookRunner
 from leaderd.resources.script import Script
 
@@ -45,7 +47,7 @@ def build(
     """Return the resource group of an election and its notifier, if it has one."""
     runner = site.runner(plan.name)
     resources = [_resource(resource, plan, site, runner) for resource in plan.resources]
-    group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods)
+    group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods, site.log)
     if plan.notify is None:
         return group, None
     notifier = Notifier(plan.name, plan.notify, site.clock, site.log, site.runner(plan.name))
@@ -53,8 +55,25 @@ def build(
 
 
 def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Resource:
-    if resource.type != "script":
-        raise InvariantError(f"{resource.name}: the configuration let an unknown type pass: {resource.type}")
+    match resource.type:
+        case "script":
+            return _script(resource, plan, site, runner)
+        case "process":
+            return _process(resource, site, runner)
+    raise InvariantError(f"{resource.name}: the configuration let an unknown type pass: {resource.type}")
+
+
+def _process(resource: ResourcePlan, site: Site, runner: HookRunner) -> Process:
+    settings = resource.settings
+    ready = settings.get("ready", {})
+    spec = ProcessSpec(
+        tuple(settings["command"]), settings["contain"], settings["restart"],
+        Ready(**{**ready, "command": tuple(ready.get("command", ()))}),
+    )
+    return Process(resource.name, spec, clock=site.clock, runner=runner)
+
+
+def _script(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Script:
     settings = resource.settings
     verbs = ("start", "stop", "monitor")
     if command := settings.get("command"):
@@ -66,6 +85,7 @@ def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: Ho
         commands,
         monitor_interval=settings.get("monitor_interval", 0.0),
         contain=settings.get("contain", False),
+        restart=settings.get("restart", 0),
         stop_timeout=plan.stop_timeout,
         clock=site.clock,
         runner=runner,
