@@ -9,6 +9,7 @@ from leaderd.core.lease import Timing
 from leaderd.errors import InvariantError
 from leaderd.plan import ElectionPlan, ResourcePlan
 from leaderd.resources.base import Resource
+from leaderd.resources.check import HealthCheck
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
 from leaderd.resources.notify import Notifier
@@ -41,17 +42,24 @@ class Site:
         return HookRunner(election, self.node, self.state_dir, self.clock, self.log, self.pods)
 
 
-def build(
-    plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]
-) -> tuple[ResourceGroup, Notifier | None]:
-    """Return the resource group of an election and its notifier, if it has one."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs an election's commands."""
+
+    group: ResourceGroup
+    notifier: Notifier | None
+    check: HealthCheck | None
+
+
+def build(plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]) -> Parts:
+    """Return the resource group of an election, its notifier and its check, if it has them."""
     runner = site.runner(plan.name)
     resources = [_resource(resource, plan, site, runner) for resource in plan.resources]
     group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods, site.log)
-    if plan.notify is None:
-        return group, None
-    notifier = Notifier(plan.name, plan.notify, site.clock, site.log, site.runner(plan.name))
-    return group, notifier
+    name, clock, log = plan.name, site.clock, site.log
+    notifier = Notifier(name, plan.notify, clock, log, site.runner(name)) if plan.notify else None
+    check = HealthCheck(name, plan.check, clock, log, site.runner(name), post) if plan.check else None
+    return Parts(group, notifier, check)
 
 
 def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Resource:

@@ -13,11 +13,15 @@ LABEL = {
     "api": "api",
     "election": "election.db",
     "script": "election.db.resource.app",
+    "process": "election.db.resource.server",
+    "ready": "election.db.resource.server.ready",
+    "check": "election.db.check",
     "notify": "election.db.notify",
 }
 NOT_TEXT = [1, 1.5, True, [], {}, "", "nul\0"]
 NOT_SECONDS = ["1", 0, -1, True, math.nan, math.inf, [], 1e9]
 NOT_COMMAND = ["ls", [], [1], {}, ["nul\0"], [["a"]]]
+NOT_COUNT = ["1", 1.0, True, [], 1 << 40]
 NOT_NAME = [1, True, "", "A", "-a", "a b", "a\n", "ä", "a" * 64, [], {}]
 BAD: dict[str, list[Any]] = {
     "node": NOT_NAME,
@@ -73,13 +77,29 @@ BAD: dict[str, list[Any]] = {
     "election__fence_command": ["x", [1], ["/bin/fence"]],
     "election__watchdog_device": NOT_TEXT,
     "script__name": [None, *NOT_NAME],
-    "script__type": [None, 1, "", "vip", "mount", "process", "systemd", "ocf", "Script", ["script"]],
+    "script__type": [None, 1, "", "vip", "mount", "systemd", "ocf", "Script", ["script"]],
     "script__command": [None, *NOT_COMMAND],
     "script__start": [*NOT_COMMAND, ["x"]],
     "script__stop": [*NOT_COMMAND, ["x"]],
     "script__monitor": [*NOT_COMMAND, ["x"]],
     "script__monitor_interval": NOT_SECONDS,
     "script__contain": [0, "yes", []],
+    "script__restart": [*NOT_COUNT, -1, 5],
+    "process__name": [None, *NOT_NAME],
+    "process__type": [None, 1, "", "Process"],
+    "process__command": [None, *NOT_COMMAND],
+    "process__contain": [0, "yes", []],
+    "process__restart": [*NOT_COUNT, -1],
+    "ready__tcp": [*NOT_TEXT, "80", ":80", "a:", "a:0", "a:65536", "a:b", "a:٣"],
+    "ready__http": [*NOT_TEXT, "a", "ftp://a/", "http://", "http://a b/", "http://a:x/", "http://a/ä"],
+    "ready__command": NOT_COMMAND,
+    "ready__exits": [0, "yes", []],
+    "ready__timeout": NOT_SECONDS,
+    "check__command": [None, *NOT_COMMAND],
+    "check__interval": NOT_SECONDS,
+    "check__timeout": NOT_SECONDS,
+    "check__rise": [*NOT_COUNT, 0, -1],
+    "check__fall": [*NOT_COUNT, 0, -1],
     "notify__command": [None, *NOT_COMMAND],
     "notify__timeout": NOT_SECONDS,
 }
@@ -89,6 +109,9 @@ MODELS = {
     "api": model.Api,
     "election": model.Election,
     "script": model.Script,
+    "process": model.Process,
+    "ready": model.Ready,
+    "check": model.Check,
     "notify": model.Notify,
 }
 
@@ -108,8 +131,8 @@ def test_a_wrong_value_is_refused_by_its_dotted_key(key: str, value: Any) -> Non
     assert found
     place, _, name = key.rpartition("__")
     label = f"{LABEL[place]}.{name}" if place else name
-    if key in ("election__name", "script__name"):
-        label = label.replace(".db.name", "").replace(".app.name", "")  # the name is what is wrong
+    if key in ("election__name", "script__name", "process__name"):
+        label = label.replace(".db.name", "").replace(".app.name", "").replace(".server.name", "")  # the name is what is wrong
     if key.startswith("election__") and isinstance(value, float):
         assert any(line.startswith(("election.db:", label)) for line in found)
     else:
@@ -143,10 +166,7 @@ def test_a_table_that_is_none_is_refused(table: str, value: Any) -> None:
 
 
 def test_keys_of_later_versions_are_refused_unless_they_say_what_is_done_anyway() -> None:
-    """A check that never runs, a preemption that never comes: better no start than a false promise."""
-    assert problems(good(election__check={"command": ["x"]})) == [
-        "election.db.check: is not supported yet; leave it out"
-    ]
+    """A preemption that never comes: better no start than a false promise."""
     loaded(
         good(
             election__preempt=False,
