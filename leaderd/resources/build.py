@@ -8,6 +8,7 @@ from leaderd.core.events import Event
 from leaderd.core.lease import Timing
 from leaderd.errors import InvariantError
 from leaderd.plan import ElectionPlan, ResourcePlan
+from leaderd.resources.attached import STREAMS, Attached
 from leaderd.resources.base import Resource
 from leaderd.resources.check import HealthCheck
 from leaderd.resources.contain import Log, Pods
@@ -67,7 +68,9 @@ def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: Ho
         case "script":
             return _script(resource, plan, site, runner)
         case "process":
-            return _process(resource, site, runner)
+            process = _process(resource, site, runner)
+            link = resource.settings.get("link")
+            return process if link is None else Attached(process, link, site.clock)
     raise InvariantError(f"{resource.name}: the configuration let an unknown type pass: {resource.type}")
 
 
@@ -77,6 +80,7 @@ def _process(resource: ResourcePlan, site: Site, runner: HookRunner) -> Process:
     spec = ProcessSpec(
         tuple(settings["command"]), settings["contain"], settings["restart"],
         Ready(**{**ready, "command": tuple(ready.get("command", ()))}),
+        STREAMS if "link" in settings else None,
     )
     return Process(resource.name, spec, clock=site.clock, runner=runner)
 

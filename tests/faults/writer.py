@@ -1,6 +1,6 @@
 """The ground truth of the fault tests: a daemon that must never run twice, and the hook that starts it.
 
-Run as `python -I -S writer.py JOURNAL start|stop|monitor`. `start` leaves a daemon behind (double fork,
+Run as `python -I -S writer.py JOURNAL start|stop|monitor`, or as a process of its own with `run`. `start` leaves a daemon behind (double fork,
 own session) that writes a beat every 20 ms for as long as it lives, whoever else is dead. It is found
 by its command line and not by a pid file, since a contained one has the pids of its namespace.
 
@@ -84,7 +84,9 @@ def main() -> int:
         start(journal)
     elif action == "stop":
         stop(journal)
-    while action == "write":
+    if action == "run":
+        note(journal, "start")
+    while action in {"write", "run"}:
         note(journal, "beat")
         time.sleep(BEAT)
     return 0
