@@ -48,6 +48,7 @@ def execute(
     from leaderd.config.execute import Wanted, attach
     from leaderd.foreground import become
 
+    _open_streams()
     until = None if wait is None else BootClock().now().plus(wait)
     loaded = load_command(config, Wanted(name, command, contain, ttl), options)
     if code := _cannot_run(command[0]):
@@ -60,19 +61,29 @@ def execute(
         if loaded.plan.api.socket:
             claim(loaded.plan.api.socket)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        plan = attach(loaded, loaded.plan.state_dir or directory, theirs.fileno()).plan
-        asked = {"until": until, "directory": directory}
-        memory = plan_file({"plan": json.loads(plan.encode()), "exec": asked})
-        ours.set_inheritable(True)
-        theirs.set_inheritable(True)
-        files = {"--plan-fd": memory, "--lock-fd": lock, "--theirs-fd": theirs.fileno()}
-        sys.stdout.flush()
-        sys.stderr.flush()
-        become(files, ours.fileno(), interpreter())
+        with ours, theirs:
+            plan = attach(loaded, loaded.plan.state_dir or directory, theirs.fileno()).plan
+            asked = {"until": until, "directory": directory}
+            memory = plan_file({"plan": json.loads(plan.encode()), "exec": asked})
+            ours.set_inheritable(True)
+            theirs.set_inheritable(True)
+            files = {"--plan-fd": memory, "--lock-fd": lock, "--theirs-fd": theirs.fileno()}
+            sys.stdout.flush()
+            sys.stderr.flush()
+            become(files, ours.fileno(), interpreter())
     except BaseException:
         if directory:
             shutil.rmtree(directory, ignore_errors=True)
         raise
+
+
+def _open_streams() -> None:
+    """Open whichever of the three is closed, lest a file of ours takes its place and goes to CMD."""
+    for file in range(3):
+        try:
+            os.fstat(file)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _cannot_run(program: str) -> int:

@@ -140,7 +140,9 @@ class Attached:
             self._process.run.signal(number)
 
     def _ended(self, done: "asyncio.Future[int]") -> None:
-        # Where its pod has died, the group says so, and the stop tells the caller.
-        if not done.cancelled() and done.exception() is None:
-            failed = self._process.run.failure if self._process.run else ""
-            self._caller.tell({"exit": done.result(), "failed": failed})
+        if done.exception() is not None:
+            # Whoever could say how it ended is dead; nobody else may notice where it is not contained.
+            self._caller.tell({"stopping": "resource-failed"})
+            return
+        failed = self._process.run.failure if self._process.run else ""
+        self._caller.tell({"exit": done.result(), "failed": failed})

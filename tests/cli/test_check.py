@@ -96,7 +96,8 @@ def test_a_short_ttl_shows_what_an_etcd_leader_change_costs() -> None:
 def test_the_enforcers_depend_on_containment_and_watchdog() -> None:
     """DESIGN: the table of enforcers."""
     server = ("server", "process", "yes", "yes", "yes", "yes")
-    assert enforcers(loaded(good()).plan.elections[0]) == [("app", "script", "yes", "no", "yes", "no"), server]
+    plain = loaded(good()).plan.elections[0]
+    assert enforcers(plain) == [("app", "script", "yes", "no", "yes", "no"), server]
     contained = loaded(good(script__contain=True)).plan.elections[0]
     assert enforcers(contained) == [("app", "script", "yes", "yes", "yes", "yes"), server]
     loose = loaded(good(process__contain=False)).plan.elections[0]

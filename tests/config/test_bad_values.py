@@ -132,7 +132,8 @@ def test_a_wrong_value_is_refused_by_its_dotted_key(key: str, value: Any) -> Non
     place, _, name = key.rpartition("__")
     label = f"{LABEL[place]}.{name}" if place else name
     if key in ("election__name", "script__name", "process__name"):
-        label = label.replace(".db.name", "").replace(".app.name", "").replace(".server.name", "")  # the name is what is wrong
+        # The name is what is wrong.
+        label = label.replace(".db.name", "").replace(".app.name", "").replace(".server.name", "")
     if key.startswith("election__") and isinstance(value, float):
         assert any(line.startswith(("election.db:", label)) for line in found)
     else:

@@ -1,21 +1,17 @@
-"""A process lives as long as the leadership: started until ready, watched, restarted, ended with all it left."""
+"""A process lives as long as the leadership: ready, watched, restarted, and ended with all it left."""
 
 import asyncio
-import http.server
-import json
 import os
 import signal
 import socket
 import sys
-import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from leaderd.core.events import ResourceFailed, ResourcesStarted, ResourcesStopped, StartFailed
 from leaderd.plan import ResourcePlan
-from tests.resources.conftest import CLOCK, TOKEN, Rig, may_contain, needs_namespaces, runs, script, until
+from tests.resources.conftest import TOKEN, Rig, may_contain, needs_namespaces, runs, script, until
 
 STOPPED = ResourcesStopped(TOKEN, clean=True, detail="")
 CONTAIN = [pytest.param(True, marks=needs_namespaces), False]
@@ -73,8 +69,8 @@ async def test_a_stop_without_a_process_is_harmless_and_may_be_repeated(rig):
 
 @pytest.mark.parametrize("contain", CONTAIN)
 async def test_what_ignores_the_request_is_killed_within_the_budget(rig, contain):
-    rig.build(process(rig.script("app", f"trap '' TERM; echo up >> ups; sh -c \"trap '' TERM; while :; do sleep 1; done; :{mark_of(rig)}\""),
-                      contain=contain))
+    inner = f"trap '' TERM; while :; do sleep 1; done; :{mark_of(rig)}"
+    rig.build(process(rig.script("app", f"trap '' TERM; echo up >> ups; sh -c \"{inner}\""), contain=contain))
     await rig.start()
     await rig.text("ups")
     await until(lambda: runs(mark_of(rig)))
@@ -85,7 +81,10 @@ async def test_what_ignores_the_request_is_killed_within_the_budget(rig, contain
 
 
 async def test_it_may_clean_up_when_it_is_asked_to_end(rig):
-    rig.build(process(rig.script("app", "trap 'sleep 0.2; echo clean >> down; exit 0' TERM; echo up >> ups; while :; do sleep 0.05; done")))
+    rig.build(process(rig.script(
+        "app",
+        "trap 'sleep 0.2; echo clean >> down; exit 0' TERM; echo up >> ups; while :; do sleep 0.05; done",
+    )))
     await rig.start()
     await rig.text("ups")
     assert await rig.stop() == STOPPED
@@ -171,7 +170,7 @@ async def test_a_failed_monitor_of_a_script_is_a_reason_to_restart_it(rig):
     rig.build(script("x", hook, monitor_interval=0.05, restart=1))
     await rig.start()
     (rig.directory / "up").unlink()
-    await until(lambda: restarts(rig))
+    await until(lambda: len(restarts(rig)) == 1)
     await until(lambda: (rig.directory / "up").exists())
     calls = (rig.directory / "calls").read_text().split()
     assert [call for call in calls if call != "monitor"] == ["start", "stop", "start"]
@@ -196,6 +195,31 @@ async def test_restarts_come_back_after_a_good_run(rig, monkeypatch):
     await rig.text("ups", lines=4)
     assert rig.events.empty()
     await rig.stop()
+
+
+async def test_without_the_privilege_it_ends_with_all_it_left_as_well(rig):
+    left = f"setsid sh -c 'while :; do sleep 0.1; done; :{mark_of(rig)}' >/dev/null 2>&1 </dev/null &"
+    rig.build(process(rig.script("app", f"{left}\nsleep 1000"), contain=True))
+    rig.pods.permitted = False
+    assert await rig.start() == ResourcesStarted(TOKEN)
+    assert rig.group.states() == [("app", "process (not contained)", "started")]
+    await until(lambda: runs(mark_of(rig)))
+    assert await rig.stop() == STOPPED
+    assert not runs(mark_of(rig))
+
+
+async def test_one_whose_keeper_was_killed_is_not_called_stopped(rig):
+    """What it had detached may run on: only the guard, which sees all, can tell."""
+    rig.build(process(sleeper(rig), contain=False))
+    await rig.start()
+    await until(lambda: runs(mark_of(rig)))
+    os.kill(rig.pods._plain._process.pid, signal.SIGKILL)
+    event = await rig.event()
+    assert isinstance(event, ResourceFailed)
+    assert "the process that runs hooks died" in event.detail
+    event = await rig.stop()
+    assert event.clean is False
+    assert "may still run" in event.detail
 
 
 # --- ready ---
