@@ -83,7 +83,7 @@ def _open_streams() -> None:
         try:
             os.fstat(file)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _cannot_run(program: str) -> int:
