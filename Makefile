@@ -32,7 +32,7 @@ sim: $(READY)
 	$(BIN)/python -m tests.sim $(N) $(ARGS)
 
 chaos: $(READY)
-	$(BIN)/python -m tests.chaos $(N) $(ARGS)
+	$(BIN)/python -m tests.chaos $(if $(N),--faults $(N)) $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)

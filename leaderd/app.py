@@ -6,6 +6,7 @@ Started by the guard as `python -m leaderd.app --link-fd N --plan-fd M`; see `gu
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Coroutine
@@ -143,7 +144,7 @@ class Agent:
     ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
         timing = timing_of(plan)
         keys = ElectionKeys(self._plan.root, plan.name)
-        memory = Memory(self._plan.state_dir, plan.name)
+        memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
         recovery = Recovery.read(self._recovery.get(plan.name))
         started = e.Started(memory.load(), recovery.pending, recovery.unclean, healthy=plan.check is None)
         loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
@@ -155,7 +156,7 @@ class Agent:
         stack.push_async_callback(lambda: group.close(self._clock.now().plus(_LAST_WORDS)))
         store = ElectionStore(client, keys, self._plan.node, plan.priority, timing, self._clock, loop.post)
         stack.push_async_callback(store.close)
-        self._report.add(loop.election.status(), timing, group.states)
+        self._report.add(loop.election.status, group.states)
 
         def publish(status: Status) -> None:
             self._publish(status)
@@ -240,6 +241,10 @@ def main(arguments: list[str]) -> int:
     plan = Plan.decode(json.dumps(given["plan"]))
     log.configure(plan.log, plan.log_level)
     link = socket.socket(fileno=int(named["--link-fd"]))
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # The guard decides. Without a guard the kernel sends SIGHUP to a stopped agent that continues,
+        # which is to step down in order. Not SIG_IGN: hooks would inherit that.
+        signal.signal(number, lambda *_: None)
     try:
         return asyncio.run(Agent(plan, given["recovery"], link, given["guard_pid"]).run())
     except Exception:  # noqa: BLE001 - whatever it is, the guard stops what was started

@@ -21,6 +21,7 @@ import structlog
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _CAPACITY = 2000
 # A flood is slowed down to the writer's pace for at most this long before lines are dropped, in seconds.
+# Once in a flood: a reader that is slow but alive would else hold up the agent with every line.
 _PATIENCE = 0.2
 _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 
@@ -112,18 +113,21 @@ class _Writer:
         self._dropped_line = dropped_line
         self._lines: queue.Queue[str] = queue.Queue(_CAPACITY)
         self._dropped = 0
+        self._flooded = False
         self._pid = 0
 
     def msg(self, line: str) -> None:
         """Take one line; blocks for a moment at most."""
         if self._pid != os.getpid():  # the first line, or a forked child: threads do not survive a fork
             self._start()
+        self._flooded = self._flooded and not self._lines.empty()
         try:
-            if self._dropped:  # nobody reads: nobody waits any more
+            if self._dropped:
                 self._lines.put_nowait(self._dropped_line(self._dropped))
                 self._dropped = 0
-            self._lines.put(line, timeout=_PATIENCE)
+            self._lines.put(line, timeout=0 if self._flooded else _PATIENCE)
         except queue.Full:
+            self._flooded = True
             self._dropped += 1
 
     debug = info = warning = warn = error = critical = fatal = exception = log = msg

@@ -11,6 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from leaderd.core.records import Known
+from leaderd.resources.contain import Log
+
+# After a write that failed, seconds.
+RETRY_PERIOD = 10.0
 
 
 class Memory:
@@ -19,12 +23,16 @@ class Memory:
     Args:
         state_dir: The node's state directory.
         election: Name of the election.
+        log: Told of what cannot be read or written.
     """
 
-    def __init__(self, state_dir: str, election: str) -> None:
+    def __init__(self, state_dir: str, election: str, log: Log) -> None:
         self._path = Path(state_dir) / "known" / f"{election}.json"
+        self._election = election
+        self._log = log
         self._newest: Known | None = None
         self._changed = asyncio.Event()
+        self._problem = ""
 
     def load(self) -> Known:
         """Return what an earlier run has kept; nothing at all where the file is missing or damaged.
@@ -32,10 +40,14 @@ class Memory:
         Damage is treated as a fresh `state_dir`: a node that knows nothing may still compete, it
         only cannot notice a restore that happened before.
         """
-        with suppress(OSError, ValueError, TypeError):
+        try:
             fields = json.loads(self._path.read_text(encoding="utf-8"))
-            return Known(**{name: int(value) for name, value in fields.items()})
-        return Known()
+            return Known(**{name: int(value) for name, value in dict(fields).items()})
+        except FileNotFoundError:
+            return Known()
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            self._warn("what was known of etcd is not readable; a restore would go unnoticed", error)
+            return Known()
 
     def remember(self, known: Known) -> None:
         """Have it written soon; only the newest counts."""
@@ -43,13 +55,24 @@ class Memory:
         self._changed.set()
 
     async def run(self) -> None:
-        """Write whatever is newest, for ever."""
+        """Write whatever is newest when it changes, and again some time after a failure, for ever."""
         while True:
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_PERIOD if self._problem else None):
+                    await self._changed.wait()
             self._changed.clear()
-            if self._newest is not None:
-                with suppress(OSError):
-                    await asyncio.to_thread(self._write, self._newest)
+            if self._newest is None:
+                continue
+            try:
+                await asyncio.to_thread(self._write, self._newest)
+                self._problem = ""
+            except OSError as error:
+                if repr(error) != self._problem:
+                    self._warn("what is known of etcd is not written", error)
+                self._problem = repr(error)
+
+    def _warn(self, event: str, error: Exception) -> None:
+        self._log("warning", event, election=self._election, file=str(self._path), detail=repr(error))
 
     def _write(self, known: Known) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

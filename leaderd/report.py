@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leaderd.clock import Clock
-from leaderd.core.lease import Timing
 from leaderd.core.queue import is_foreign
 from leaderd.core.states import State
 from leaderd.core.status import Status
@@ -19,9 +18,9 @@ States = Callable[[], list[tuple[str, str, str]]]
 
 @dataclass(slots=True)
 class _Entry:
-    timing: Timing
+    read: Callable[[], Status]
     resources: States
-    status: Status
+    last: Status
     since: str
 
 
@@ -44,9 +43,16 @@ class Report:
         self._entries: dict[str, _Entry] = {}
         self._changed = asyncio.Event()
 
-    def add(self, status: Status, timing: Timing, resources: States) -> None:
-        """Begin to report an election."""
-        self._entries[status.election] = _Entry(timing, resources, status, _wall_time())
+    def add(self, read: Callable[[], Status], resources: States) -> None:
+        """Begin to report an election.
+
+        Args:
+            read: Gives its status; asked for every report, since a renewal moves the deadline and
+                is no news.
+            resources: Gives name, kind and state of each resource.
+        """
+        status = read()
+        self._entries[status.election] = _Entry(read, resources, status, _wall_time())
 
     def warn(self, warnings: list[str]) -> None:
         """Report what is allowed but may surprise, a sentence each."""
@@ -59,7 +65,7 @@ class Report:
             Whether it is worth a log line: more than the queue has changed.
         """
         entry = self._entries[status.election]
-        old, entry.status = entry.status, status
+        old, entry.last = entry.last, status
         if old.state is not status.state:
             entry.since = _wall_time()
         self._changed.set()
@@ -82,7 +88,7 @@ class Report:
         return round(self._clock.now().left_until(status.stop_at), 3) if status.stop_at else 0.0
 
     def _election(self, entry: _Entry) -> dict[str, Any]:
-        status = entry.status
+        status = entry.read()
         return {
             "name": status.election,
             "state": status.state.value,

@@ -1,5 +1,6 @@
 """The log: what a line looks like, and that a reader who stalls or leaves stops nobody."""
 
+import fcntl
 import io
 import json
 import os
@@ -92,6 +93,33 @@ def test_a_reader_that_stalls_delays_nobody_for_long_and_the_loss_is_told() -> N
     assert len(numbers) + dropped == 10_000
     assert numbers == sorted(numbers, key=int)  # type: ignore[arg-type]
     assert got[-1]["event"] == "last"
+
+
+def test_a_reader_that_is_slow_costs_one_wait_and_not_one_with_every_line() -> None:
+    """Room for a line now and then is no reason to wait for more: renewals stand behind it."""
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    enough = threading.Event()
+
+    def read_slowly() -> None:
+        while not enough.wait(0.05) and os.read(read_end, 500):
+            pass
+        os.close(read_end)
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    log.configure("json", "info", os.fdopen(write_end, "w"))
+    logger = log.get_logger()
+    waits = 0
+    for number in range(3800):
+        began = time.monotonic()
+        logger.info("line", number=number)
+        waits += time.monotonic() - began > 0.03
+        if number > 2500:
+            time.sleep(0.002)
+    enough.set()
+    reader.join(30)
+    assert waits <= 5
 
 
 def test_a_reader_that_leaves_stops_nobody(tmp_path: Path) -> None:

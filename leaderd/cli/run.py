@@ -4,17 +4,22 @@ import fcntl
 import json
 import os
 import sys
+import time
 from typing import Any, NoReturn
 
 import click
 
 from leaderd.api.address import claim
 from leaderd.cli.options import daemon_options
+from leaderd.clock import BootClock
 from leaderd.errors import RefusedError
 from leaderd.plan import Plan
 
 _GUARD = "leaderd.guard.main"
 _LOCK_FILE = "lock"
+# An agent that has lost its guard stops its resources and ends; that takes about a stop_timeout (seconds).
+_PATIENCE = 10.0
+_LOOK = 0.1
 
 
 @click.command(
@@ -41,8 +46,12 @@ def run(config: str | None, **options: Any) -> None:
     become_guard(loaded.plan, lock)
 
 
-def take_lock(state_dir: str) -> int:
+def take_lock(state_dir: str, patience: float = _PATIENCE) -> int:
     """Take the directory for this daemon alone, for as long as the returned descriptor is open.
+
+    Args:
+        state_dir: Made when missing.
+        patience: Seconds to wait for an agent whose guard is dead: it is stopping what it holds.
 
     Returns:
         An inheritable descriptor; the file behind it holds our process id, which the guard keeps.
@@ -56,17 +65,34 @@ def take_lock(state_dir: str) -> int:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise RefusedError(f"state_dir: {path} cannot be used: {error.strerror}; give --state-dir") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+    if not _locked(lock, patience):
+        owner = _owner(lock)
         os.close(lock)
-        text = f"already running on {state_dir} as process {owner}; stop it, or give another --state-dir"
-        raise RefusedError(text) from error
+        raise RefusedError(
+            f"already running on {state_dir} as process {owner}; stop it, or give another --state-dir"
+        )
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     os.set_inheritable(lock, True)
     return lock
+
+
+def _locked(lock: int, patience: float) -> bool:
+    clock = BootClock()
+    until = clock.now().plus(patience)
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if os.path.exists(f"/proc/{_owner(lock)}") or clock.now().left_until(until) <= 0:
+                return False
+            time.sleep(_LOOK)
+        else:
+            return True
+
+
+def _owner(lock: int) -> str:
+    return os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
 
 
 def become_guard(plan: Plan, lock: int) -> NoReturn:

@@ -56,6 +56,10 @@ def election_plan(
     check = _sub_table(raw, prefix, "check", model.Check, report)
     resources = _resources(raw.get("resource", []), f"{prefix}.resource", report)
     if table is None:
+        # A budget that does not add up is news of its own, whatever else is wrong.
+        budget = {key: value for key, value in own.items() if key in model.Budget.model_fields}
+        if (parts := Report().checked(model.Budget, budget, prefix)) is not None:
+            _timing(parts, prefix, report)
         return None
     _check_fence(table, prefix, report)
     timing = _timing(table, prefix, report)
@@ -82,7 +86,7 @@ def election_plan(
     )
 
 
-def _timing(table: model.Election, prefix: str, report: Report) -> Timing | None:
+def _timing(table: model.Budget, prefix: str, report: Report) -> Timing | None:
     parts = default_parts(table.ttl, vip=False)
     parts |= {name: value for name in _PARTS if (value := getattr(table, name)) is not None}
     # Scales with the attempt that is in force, not with the one that the TTL would have given.

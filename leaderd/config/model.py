@@ -141,14 +141,9 @@ class Check(Table):
     fall: Count = 3
 
 
-class Election(Table):
-    """`[[election]]`, without its resources and sub-tables. None stands for a scaled default."""
+class Budget(Table):
+    """The time budget within `[[election]]`. None stands for a scaled default."""
 
-    name: Name
-    guarantee: Annotated[
-        Literal["at-most-one", "at-least-one"],
-        _only("at-most-one", 'leave it out or write "at-most-one"'),
-    ] = "at-most-one"
     ttl: Annotated[int, Field(ge=2, le=MAX_TTL)] = 10
     retry_period: Seconds | None = None
     attempt_timeout: Seconds | None = None
@@ -158,6 +153,16 @@ class Election(Table):
     start_timeout: Seconds = 30.0
     margin: Seconds = 0.3
     clock_drift: Annotated[float, Field(ge=0, lt=0.5)] = 0.10
+
+
+class Election(Budget):
+    """`[[election]]`, without its resources and sub-tables."""
+
+    name: Name
+    guarantee: Annotated[
+        Literal["at-most-one", "at-least-one"],
+        _only("at-most-one", 'leave it out or write "at-most-one"'),
+    ] = "at-most-one"
     priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     preempt: Annotated[bool, _only(False, "leave it out or write false")] = False
     preempt_delay: Annotated[Seconds, _only(60.0, "leave it out: there is no preemption")] = 60.0

@@ -24,7 +24,12 @@ class Node:
         election: The `[[election]]` tables of the configuration, as TOML.
         etcd: Further lines of the `[etcd]` table.
         environment: Further environment variables of the daemon.
+
+    Attributes:
+        program: What is run with `-c` and the configuration.
     """
+
+    program = (sys.executable, "-m", "leaderd", "run")
 
     def __init__(
         self,
@@ -56,7 +61,7 @@ class Node:
         """Start the daemon; its output is appended to the log."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                tied([sys.executable, "-m", "leaderd", "run", "-c", str(self.config)], signal.SIGTERM),
+                tied([*self.program, "-c", str(self.config)], signal.SIGTERM),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment,
                 start_new_session=True,
             )

@@ -12,20 +12,29 @@ import select
 import signal
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 
 _PAUSE_MS = 5
+# Notify hooks hold nothing, and the one that tells of a failed stop must not die of it.
+_BYSTANDER = b"LEADERD_ACTION=notify"
 
 
 def children(pid: int) -> list[int]:
     """Return the children of a process, zombies included; empty when it is gone."""
+    if not _kernel_lists_children():
+        return [child for child, parent in _parents().items() if parent == pid]
     found: list[int] = []
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with suppress(ProcessLookupError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += map(int, file.read().split())
-        return found
-    # Kernels without CONFIG_PROC_CHILDREN: ask every process for its parent.
-    return [child for child, parent in _parents().items() if parent == pid]
+    return found
+
+
+@cache
+def _kernel_lists_children() -> bool:
+    """Return whether the kernel was built with CONFIG_PROC_CHILDREN, as all distributions' are."""
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 def _parents() -> dict[int, int]:
@@ -68,9 +77,9 @@ def everybody() -> list[int]:
 
 
 def marked(pids: Iterable[int], marks: Mapping[str, str]) -> list[int]:
-    """Return those that were started with all of these environment variables."""
+    """Return those that were started with all of these environment variables, without notify hooks."""
     wanted = {f"{name}={value}".encode() for name, value in marks.items()}
-    return [pid for pid in pids if wanted <= _environment(pid)]
+    return [pid for pid in pids if wanted <= (found := _environment(pid)) and _BYSTANDER not in found]
 
 
 def _environment(pid: int) -> set[bytes]:

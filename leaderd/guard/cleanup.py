@@ -56,6 +56,10 @@ class Culprits:
     marks: Mapping[str, str]
     survivors: tuple[int, ...] = ()
 
+    def kill(self) -> None:
+        """Kill them without waiting for their end."""
+        children.kill(children.marked(self.candidates(), self.marks))
+
     def left(self) -> list[int]:
         """Kill them; return who still runs."""
         return [
@@ -110,13 +114,15 @@ class Cleanup:
             tools.journal.remove(order.election)
         return True
 
-    def reboot(self, until: Instant) -> Result:
+    def reboot(self, culprits: Culprits, until: Instant) -> Result:
         """Restart the machine; there is an answer only if it did not."""
+        culprits.kill()
         problem = reboot(self.tools.fence, until, self.tools.clock, self._logger("reboot"))
         return {"clean": False, "detail": f"reboot: {problem}", "released": False}
 
-    def command(self, argv: tuple[str, ...], until: Instant) -> Result:
+    def command(self, culprits: Culprits, argv: tuple[str, ...], until: Instant) -> Result:
         """Run the fence command. Its success isolates the node, yet does not make the term clean."""
+        culprits.kill()
         seconds = max(0.0, self.tools.clock.now().left_until(until))
         problem = run_fence_command(
             argv, self._environment("fence", seconds), until, self.tools.clock, self._logger("fence")

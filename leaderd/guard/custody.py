@@ -59,9 +59,9 @@ class Custody:
         return any(term.live for term in self._terms.values())
 
     @property
-    def clean(self) -> bool:
-        """Whether everything is stopped and released."""
-        return not self._terms
+    def unclean(self) -> bool:
+        """Whether anything may still run."""
+        return any(term.phase is not Phase.STOPPED for term in self._terms.values())
 
     def left(self, now: Instant) -> float | None:
         """Return the seconds until a deadline comes; None while there is none."""
@@ -69,13 +69,16 @@ class Custody:
         return min((now.left_until(deadline) for deadline in deadlines if deadline), default=None)
 
     def recovery(self) -> dict[str, dict[str, Any]]:
-        """Return what a new agent must know: releases that are pending, terms that are not clean."""
+        """Return what a new agent must know: releases that are pending, terms that are not clean.
+
+        A term that is not clean has its release pending too: for when a stop has succeeded.
+        """
         return {
             name: {
                 "pending": {
                     "token": term.order.token, "holder_revision": term.order.holder_revision,
                     "record": term.order.record,
-                } if term.phase is Phase.STOPPED else None,
+                },
                 "unclean": term.order.token if term.phase is Phase.UNCLEAN else 0,
             }
             for name, term in self._terms.items()
@@ -153,7 +156,9 @@ class Custody:
         self._tell(Armed(order.election, order.token))
 
     def _write(self, term: Term, phase: str) -> None:
-        write = partial(self._tools.journal.write, term.order, phase, escalated=term.escalated)
+        write = partial(
+            self._tools.journal.write, term.order, phase, escalated=term.escalated, rebooted=term.rebooted
+        )
         self._keep_journal(term.order.election, write)
 
     def _keep_journal(

@@ -81,12 +81,15 @@ class Escalation:
                 if not self._steps:
                     self.advance()
             case "reboot":
-                self._work(partial(self._cleanup.reboot, until), until)
+                self._work(partial(self._cleanup.reboot, self._culprits, until), until)
             case "command":
-                self._work(partial(self._cleanup.command, self._command, until), until)
+                self._work(partial(self._cleanup.command, self._culprits, self._command, until), until)
             case _:
-                job = partial(self._cleanup.stop, self._culprits, until, release=self._release)
-                self._work(job, until.plus(RELEASE_TIME) if self._release else until)
+                # A worker that also releases has longer to live, so one that hangs is noticed later:
+                # not where something harder waits for its failure.
+                release = self._release and all(step.kind == "kill" for step in self._steps)
+                job = partial(self._cleanup.stop, self._culprits, until, release=release)
+                self._work(job, until.plus(RELEASE_TIME) if release else until)
 
     def tick(self, now: Instant) -> None:
         """Go on when the time of a step without a worker is over."""

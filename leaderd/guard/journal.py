@@ -29,7 +29,7 @@ class Entry:
         order: What it was armed with.
         phase: "armed": something may run. "stopped": only the release is pending. "unclean": a
             stop has failed.
-        boot_id: Of the boot in which it was armed.
+        boot_id: Of the boot in which it was armed; "" for one before the boot in which it was written.
         escalated: The escalation has been tried.
     """
 
@@ -45,24 +45,35 @@ class Journal:
     Args:
         state_dir: Its state directory.
         boot_id: Of this boot.
+
+    Raises:
+        OSError: Its folder cannot be made or read.
     """
 
     def __init__(self, state_dir: str, boot_id: str) -> None:
         self._folder = os.path.join(state_dir, _FOLDER)
         self._boot_id = boot_id
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        os.listdir(self._folder)
 
     def is_of_this_boot(self, entry: Entry) -> bool:
         """Return whether the instants of an entry may be compared with today's."""
         return entry.boot_id == self._boot_id
 
-    def write(self, order: Arm, phase: str, *, escalated: bool = False) -> None:
+    def write(self, order: Arm, phase: str, *, escalated: bool = False, rebooted: bool = False) -> None:
         """Put a term on disk; when this returns it survives a power failure.
+
+        Args:
+            order: What it was armed with.
+            phase: See `Entry`.
+            escalated: See `Entry`.
+            rebooted: It was armed before the last boot, and stays of another boot than this.
 
         Raises:
             OSError: It is not written; nothing may start.
         """
-        fields = {"boot_id": self._boot_id, "phase": phase, "escalated": escalated, "order": order.fields()}
+        boot = "" if rebooted else self._boot_id
+        fields = {"boot_id": boot, "phase": phase, "escalated": escalated, "order": order.fields()}
         draft = self._path(order.election) + ".new"
         with open(draft, "w", encoding="utf-8") as file:
             json.dump(fields, file)

@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+import resource
 from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_CAP_IPC_LOCK = 14
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 # Above ordinary processes; below what kernels give their own watchdog threads (99).
 _PRIORITY = 10
@@ -40,10 +42,24 @@ def ask_for_priority() -> list[str]:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
     except OSError as error:
         refused.append(f"real-time priority: {error.strerror}")
+    if not _may_lock_all():
+        return [*refused, "locked memory: not permitted"]
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT):
         refused.append(f"locked memory: {os.strerror(ctypes.get_errno())}")
     return refused
+
+
+def _may_lock_all() -> bool:
+    """Return whether no limit applies: under one, a later allocation would fail instead of being pageable."""
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
+        return True
+    with suppress(OSError), open("/proc/self/status", encoding="ascii") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name == "CapEff":
+                return bool(int(value, 16) >> _CAP_IPC_LOCK & 1)
+    return False
 
 
 def set_name(name: str) -> None:

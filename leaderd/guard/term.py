@@ -151,8 +151,11 @@ def orphaned(term: Term) -> Duty:
 
 
 def feeds(term: Term, now: Instant) -> bool:
-    """Return whether the watchdog device may be fed for this term's sake."""
-    if term.phase is Phase.STOPPED:
+    """Return whether the watchdog device may be fed for this term's sake.
+
+    For one from before a boot it may: another boot would not help, and other elections share the device.
+    """
+    if term.phase is Phase.STOPPED or term.rebooted:
         return True
     if term.failed or term.phase is Phase.UNCLEAN:
         return False

@@ -26,6 +26,8 @@ Done = Callable[[Result | None], None]
 
 # A worker ends its own work at its deadline; only one that did not by then is killed, seconds.
 _GRACE = 0.25
+# After SIGKILL, seconds.
+_LAST_GRACE = 0.1
 
 
 @dataclass(slots=True)
@@ -50,11 +52,12 @@ class Workers:
         self._log = log
         self._keep = {0, 1, 2, *keep, *log.files}
         self._lanes: dict[str, deque[_Task]] = {}
+        self._abandoned: set[int] = set()
 
     @property
     def pids(self) -> set[int]:
         """Process ids of all workers that run."""
-        return {lane[0].pid for lane in self._lanes.values() if lane and lane[0].pid}
+        return {lane[0].pid for lane in self._lanes.values() if lane and lane[0].pid} | self._abandoned
 
     @property
     def idle(self) -> bool:
@@ -77,6 +80,9 @@ class Workers:
 
     def ended(self, pid: int) -> bool:
         """Take note of a dead child; return whether it was a worker."""
+        if pid in self._abandoned:
+            self._abandoned.remove(pid)
+            return True
         for tasks in self._lanes.values():
             if tasks and tasks[0].pid == pid:
                 task = tasks.popleft()
@@ -87,12 +93,23 @@ class Workers:
         return False
 
     def kill_overdue(self, now: Instant) -> None:
-        """Kill the workers whose time is over; the reaper then reports their end."""
-        for tasks in self._lanes.values():
-            if not tasks or not tasks[0].pid:
+        """Kill the workers whose time is over, and go on without one that even SIGKILL does not end.
+
+        A worker that hangs in the kernel, on a disk that does not answer, must not hold up what
+        comes after its failure.
+        """
+        for tasks in list(self._lanes.values()):
+            if not tasks or tasks[0].until is None:
                 continue
-            until = tasks[0].until
-            if until is not None and now.left_until(until) <= -_GRACE:
+            late = -now.left_until(tasks[0].until)
+            if late >= _GRACE + _LAST_GRACE:
+                task = tasks.popleft()
+                self._abandoned.add(task.pid)
+                os.close(task.pipe)
+                self._log.error("worker hangs", pid=task.pid)
+                self._start_next(tasks)
+                task.done(None)
+            elif late >= _GRACE:
                 children.kill_tree(tasks[0].pid)
 
     def _start_next(self, tasks: deque[_Task]) -> None:

@@ -29,7 +29,7 @@ class Site:
         state_dir: Keeps the sequence number of hook runs.
         clock: For deadlines.
         log: Takes the hooks' output.
-        pods: The election's processes that run hooks.
+        pods: The processes that run the resources' hooks.
     """
 
     node: str
@@ -38,9 +38,9 @@ class Site:
     log: Log
     pods: Pods
 
-    def runner(self, election: str) -> HookRunner:
+    def runner(self, election: str, pods: Pods) -> HookRunner:
         """Return a new turn: its hooks run one at a time."""
-        return HookRunner(election, self.node, self.state_dir, self.clock, self.log, self.pods)
+        return HookRunner(election, self.node, self.state_dir, self.clock, self.log, pods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,14 @@ class Parts:
 
 def build(plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]) -> Parts:
     """Return the resource group of an election, its notifier and its check, if it has them."""
-    runner = site.runner(plan.name)
+    runner = site.runner(plan.name, site.pods)
     resources = [_resource(resource, plan, site, runner) for resource in plan.resources]
     group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods, site.log)
     name, clock, log = plan.name, site.clock, site.log
-    notifier = Notifier(name, plan.notify, clock, log, site.runner(name)) if plan.notify else None
-    check = HealthCheck(name, plan.check, clock, log, site.runner(name), post) if plan.check else None
+    # Processes that belong to no election: the guard's fencing of this one must not take them.
+    aside = Pods("", clock, log)
+    notifier = Notifier(name, plan.notify, clock, log, site.runner(name, aside)) if plan.notify else None
+    check = HealthCheck(name, plan.check, clock, log, site.runner(name, aside), post) if plan.check else None
     return Parts(group, notifier, check)
 
 

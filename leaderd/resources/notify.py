@@ -60,11 +60,11 @@ class Notifier:
 
     async def close(self, until: Instant) -> None:
         """Finish what is queued by `until`; kill and reap what then still runs."""
-        if self._task is None or await done_by(self._clock, until, self._task):
-            return
-        self._queue.clear()
-        self._task.cancel()
-        await asyncio.wait({self._task}, timeout=1.0)
+        if self._task is not None and not await done_by(self._clock, until, self._task):
+            self._queue.clear()
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1.0)
+        await self._runner.pods.close(self._clock.now().plus(1.0))
 
     async def _work(self) -> None:
         while self._queue:

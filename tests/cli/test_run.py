@@ -3,7 +3,9 @@
 import fcntl
 import json
 import os
+import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from leaderd.cli import run as module
 from leaderd.cli.main import run_command
+from leaderd.errors import RefusedError
 from leaderd.plan import Plan
 
 
@@ -101,6 +104,22 @@ def test_a_second_one_is_refused_with_the_pid_of_the_first(
     lock = module.take_lock(str(tmp_path / "state"))
     assert run_command(arguments) == 1
     assert f"already running on {tmp_path}/state as process {os.getpid()}" in capsys.readouterr().err
+    os.close(lock)
+
+
+def test_the_remains_of_a_dead_daemon_are_waited_for(tmp_path: Path) -> None:
+    """Its agent still stops what it holds: the next one begins when that has ended, not before."""
+    directory = tmp_path / "state"
+    remains = module.take_lock(str(directory))
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    os.ftruncate(remains, 0)
+    os.pwrite(remains, f"{gone.pid}\n".encode(), 0)
+    with pytest.raises(RefusedError, match=f"process {gone.pid}"):
+        module.take_lock(str(directory), patience=0.2)
+    threading.Timer(0.3, os.close, (remains,)).start()
+    lock = module.take_lock(str(directory), patience=30.0)
+    assert (directory / "lock").read_text() == f"{os.getpid()}\n"
     os.close(lock)
 
 

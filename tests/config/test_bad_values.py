@@ -206,3 +206,12 @@ def test_a_password_in_a_url_is_not_repeated() -> None:
     """The line may end up in a log."""
     (line,) = problems(good(etcd__endpoints=["http://me:secret@a:1"]))
     assert "secret" not in line
+
+
+def test_a_bad_key_does_not_hide_a_budget_that_does_not_add_up() -> None:
+    """Both are said in one go; a budget with a bad part of its own is not judged."""
+    found = problems(good(election__name="D B", election__stop_timeout=9.0))
+    assert any("name" in line for line in found)
+    assert any("does not add up" in line for line in found)
+    found = problems(good(election__ttl="ten", election__stop_timeout=9.0))
+    assert not any("does not add up" in line for line in found)

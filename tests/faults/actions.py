@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,21 +16,26 @@ from tests.faults.trio import Trio
 @contextlib.contextmanager
 def stopped(node: Node, *, guard: bool = False, agent: bool = False) -> Iterator[None]:
     """SIGSTOP guard, agent or both while the block runs, then SIGCONT whichever still exists."""
-    pids = [node.guard] * guard + [node.agent] * agent
-    started = [(pid, _start_time(pid)) for pid in pids]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    pids = [node.guard] * guard + [node.agent] * agent if node.running else []
+    # 0 stands for an agent that is not there, and would mean our own process group.
+    started = [(pid, at) for pid in pids if pid and (at := _start_time(pid))]
+    for pid, _ in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for pid, at in started:
-            if at and _start_time(pid) == at:
-                os.kill(pid, signal.SIGCONT)
+            if _start_time(pid) == at:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
 
 def kill(node: Node, *, guard: bool = False, agent: bool = False) -> None:
-    """SIGKILL guard, agent or both."""
-    node.signal(signal.SIGKILL, guard=guard, agent=agent)
+    """SIGKILL guard, agent or both, whichever there are."""
+    if node.running:
+        with contextlib.suppress(ProcessLookupError):
+            node.signal(signal.SIGKILL, guard=guard, agent=agent)
 
 
 @contextlib.contextmanager
@@ -54,9 +60,24 @@ def paused(cluster: Cluster, indexes: Sequence[int]) -> Iterator[None]:
         cluster.heal()
 
 
-def wal_files(cluster: Cluster, index: int) -> list[Path]:
-    """Return the files of a member's write-ahead log, those that it has made ready included."""
-    return sorted((cluster.members[index].data_dir / "member" / "wal").iterdir())
+@contextlib.contextmanager
+def stalled(cluster: Cluster, seconds: float, *, wal_only: bool) -> Iterator[None]:
+    """Stall the disk of etcd's leader for so long, and wait for the end of it.
+
+    Renewals and reads write nothing, so somebody has to, or the stall would never be noticed.
+    """
+    index = cluster.leader()
+    write = cluster.etcdctl_command("put", "/unrelated", "x", endpoints=(cluster.members[index].client_url,))
+    with cluster.stalled_fsync(index, seconds, wal_only=wal_only):
+        writer = subprocess.Popen(
+            write, env={"ETCDCTL_API": "3"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield
+            time.sleep(seconds)
+        finally:
+            writer.kill()
+            writer.wait()
+    cluster.wait_healthy()
 
 
 def move_leader(cluster: Cluster, index: int) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.cluster import Cluster
 from tests.faults.figures import FIGURES
-from tests.faults.trio import Trio
+from tests.faults.stage import Stage
+from tests.faults.trio import Trio, wait_for
 
 MakeTrio = Callable[..., Trio]
 
@@ -71,3 +72,20 @@ def trio(request: pytest.FixtureRequest) -> Iterator[Trio]:
     yield found
     found.settle()
     found.check()
+
+
+@pytest.fixture
+def stage(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """An election for one case; at its end no two have held, and nothing is left behind."""
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name.lower()).strip("-")
+    made = Stage(cluster, tmp_path / "nodes", name)
+    try:
+        yield made
+        made.check()
+        for node in made.nodes.values():
+            node.stop()
+        for node in made.nodes.values():
+            node.wait(30)
+        wait_for("the end of all that the nodes have started", lambda: not made.marked(), 10)
+    finally:
+        made.destroy()

@@ -2,13 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from leaderd.demo.nodes import Node, descendants
-from tests.cluster import Cluster
 from tests.faults.actions import kill
 from tests.faults.figures import figure
 from tests.faults.stage import Stage
@@ -17,23 +16,6 @@ from tests.faults.trio import WRITER, command, now, python, wait_for
 pytestmark = pytest.mark.timeout(180)
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def stage(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """An election for one case; at its end no two have held, and nothing is left behind."""
-    name = "".join(c if c.isalnum() else "-" for c in request.node.name.lower()).strip("-")
-    made = Stage(cluster, tmp_path / "nodes", name)
-    try:
-        yield made
-        made.check()
-        for node in made.nodes.values():
-            node.stop()
-        for node in made.nodes.values():
-            node.wait(30)
-        wait_for("the end of all that the nodes have started", lambda: not made.marked(), 10)
-    finally:
-        made.destroy()
 
 
 def hooks_of(stage: Stage, node: Node) -> list[str]:

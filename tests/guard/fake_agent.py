@@ -13,7 +13,14 @@ import sys
 import time
 
 MARK = {"LEADERD_ELECTION": "db"}
-DAEMON = "import os,sys,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\nopen(sys.argv[1],'w').write(str(os.getpid()))\ntime.sleep(600)"
+DAEMON = """
+import os, sys, time
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(600)
+"""
 
 
 def main():
@@ -45,7 +52,9 @@ def say(control, fields):
 
 def obey(order, link, control):
     if "send" in order:
-        link.send(order["send"].encode() if isinstance(order["send"], str) else json.dumps(order["send"]).encode())
+        link.send(
+            order["send"].encode() if isinstance(order["send"], str) else json.dumps(order["send"]).encode()
+        )
         say(control, {"done": "send"})
     elif "exit" in order:
         os._exit(order["exit"])

@@ -43,10 +43,21 @@ def runs(pid):
 
 def election(**changes):
     """Return an election's plan."""
-    return ElectionPlan(**{**{
-        "name": "db", "ttl": 10, "retry_period": 1.2, "attempt_timeout": 1.0, "hedge_after": 0.35,
-        "stop_timeout": 2.0, "kill_time": 0.5, "start_timeout": 30.0, "margin": 0.3, "clock_drift": 0.1,
-    }, **changes})
+    return ElectionPlan(
+        **{
+            "name": "db",
+            "ttl": 10,
+            "retry_period": 1.2,
+            "attempt_timeout": 1.0,
+            "hedge_after": 0.35,
+            "stop_timeout": 2.0,
+            "kill_time": 0.5,
+            "start_timeout": 30.0,
+            "margin": 0.3,
+            "clock_drift": 0.1,
+            **changes,
+        }
+    )
 
 
 def deadlines(stop=5.0, fence=7.0, expire=7.5):
@@ -61,8 +72,13 @@ def order(stops=(), token=TOKEN, name="db", times=None, revision=77, lease=LEASE
     record = HolderRecord.held(token, "a", lease, Timing.scaled(10))
     released = record.encode().replace('"held"', '"released"')
     return Arm(
-        name, token, times or deadlines(), revision,
-        ReleaseKeys(keys.holder, released, keys.key(lease), f"{lease:x}"), record.encode(), tuple(stops),
+        name,
+        token,
+        times or deadlines(),
+        revision,
+        ReleaseKeys(keys.holder, released, keys.key(lease), f"{lease:x}"),
+        record.encode(),
+        tuple(stops),
         {"LEADERD_PREVIOUS": "b"},
     )
 
@@ -129,8 +145,14 @@ class GuardRun:
         self.state_dir = self.folder / "state"
         self.state_dir.mkdir(exist_ok=True)
         self.plan = Plan(
-            "a", "/leaderd", str(self.state_dir), "json", "debug", etcd_plan or EtcdPlan(tuple(etcd)),
-            ApiPlan(str(self.folder / "api.sock")), elections or (election(),),
+            "a",
+            "/leaderd",
+            str(self.state_dir),
+            "json",
+            "debug",
+            etcd_plan or EtcdPlan(tuple(etcd)),
+            ApiPlan(str(self.folder / "api.sock")),
+            elections or (election(),),
         )
         self.sysrq = self.folder / "sysrq"
         self.sysrq.write_text("")
@@ -148,8 +170,10 @@ class GuardRun:
 
     def start(self, env=None):
         settings = {
-            "agent": [sys.executable, str(HERE / "fake_agent.py"), self._control], "sysrq": str(self.sysrq),
-            "reboot": ["touch", str(self.rebooted)], "nowayout": str(self.nowayout),
+            "agent": [sys.executable, str(HERE / "fake_agent.py"), self._control],
+            "sysrq": str(self.sysrq),
+            "reboot": ["touch", str(self.rebooted)],
+            "nowayout": str(self.nowayout),
         }
         plan = os.memfd_create("plan")
         os.write(plan, json.dumps({"plan": asdict(self.plan)}).encode())
@@ -159,7 +183,9 @@ class GuardRun:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(HERE / "run_guard.py"), json.dumps(settings), str(plan), str(lock)],
-                pass_fds=(plan, lock), stderr=log, cwd=root,
+                pass_fds=(plan, lock),
+                stderr=log,
+                cwd=root,
                 env={**os.environ, "PYTHONPATH": root, **(env or {})},
             )
         os.close(plan)
@@ -201,8 +227,10 @@ class GuardRun:
 
     def logged(self, event, **fields):
         """Wait for a log line."""
+
         def find():
             return [line for line in self.log(event) if fields.items() <= line.items()]
+
         return eventually(find, f"{event} {fields} in\n{self.log_path.read_text()}")[0]
 
     def journal(self, name="db"):

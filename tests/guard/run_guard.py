@@ -1,6 +1,7 @@
 """Starts a guard whose agent and whose ways to bring a machine down are stand-ins.
 
-Started as `run_guard.py JSON PLAN_FD LOCK_FD`, JSON = {"agent": […], "sysrq": path, "reboot": […], "nowayout": path}.
+Started as `run_guard.py JSON PLAN_FD LOCK_FD`,
+JSON = {"agent": […], "sysrq": path, "reboot": […], "nowayout": path}.
 """
 
 import json

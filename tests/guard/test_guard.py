@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import time
+from itertools import pairwise
 
 from leaderd.clock import boot_id
+from leaderd.guard.process import Restarts
 from leaderd.guard.wire import Disarm, Extend, Fence, Forget, Stopping
 from tests.guard.harness import CLOCK, LEASE, TOKEN, deadlines, election, eventually, order, runs, shell
 
@@ -40,15 +42,20 @@ def test_it_does_not_arm_without_a_journal(guarded):
 
 
 def test_a_killed_agent_leaves_nothing_behind(guarded, tmp_path):
-    """Children, sessions of their own and daemons all die, then the stops run in order, with the hook contract."""
+    """Children, sessions and daemons all die, then the stops run in order, with the hook contract."""
     run = guarded().start(env={"LEADERD_SECRET": "x"})
     agent = run.agent()
     assert agent.env["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] == "python"
     assert "LEADERD_SECRET" not in agent.env
     child = agent.do(spawn=["sleep", "600"])
     agent.do(daemon=str(tmp_path / "daemon"))
-    daemon = int(eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text(), "daemon"))
-    record = f"env | grep -e ^LEADERD -e ^PROTOCOL | sort > {tmp_path}/$0; echo $0 >> {tmp_path}/order; ! kill -0 {daemon}"
+    daemon = int(
+        eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text(), "daemon")
+    )
+    record = (
+        f"env | grep -e ^LEADERD -e ^PROTOCOL | sort > {tmp_path}/$0; echo $0 >> {tmp_path}/order; "
+        f"! kill -0 {daemon}"
+    )
     stops = [shell(record.replace("$0", name), name) for name in ("second", "first")]
     agent.arm(order(stops))
     agent.signal(signal.SIGKILL)
@@ -61,8 +68,13 @@ def test_a_killed_agent_leaves_nothing_behind(guarded, tmp_path):
     assert 0 < float(timeout) <= 2.0
     assert sequence == "1"
     assert told == {
-        "LEADERD_ACTION": "stop", "LEADERD_ELECTION": "db", "LEADERD_NODE": "a", "LEADERD_TOKEN": str(TOKEN),
-        "LEADERD_LEASE": f"{LEASE:x}", "LEADERD_REASON": "agent-died", "LEADERD_PREVIOUS": "b",
+        "LEADERD_ACTION": "stop",
+        "LEADERD_ELECTION": "db",
+        "LEADERD_NODE": "a",
+        "LEADERD_TOKEN": str(TOKEN),
+        "LEADERD_LEASE": f"{LEASE:x}",
+        "LEADERD_REASON": "agent-died",
+        "LEADERD_PREVIOUS": "b",
     }
     again = run.agent()
     recovery = again.payload["recovery"]["db"]
@@ -74,18 +86,40 @@ def test_a_killed_agent_leaves_nothing_behind(guarded, tmp_path):
     assert again.payload["plan"]["node"] == "a"
 
 
+def test_a_new_agent_waits_for_the_end_of_what_the_old_one_left(guarded):
+    """The sweep takes all that hangs below the guard: an agent that came too early would be swept as well."""
+    run = guarded().start()
+    agent = run.agent()
+    # The more there are, the surer one of them is still dying when the guard looks.
+    for _ in range(40):
+        agent.do(spawn=["sleep", "600"])
+    agent.signal(signal.SIGKILL)
+    again = run.agent()
+    again.arm(order())
+    assert len(run.log("agent started")) == 2
+    assert len(run.log("agent ended")) == 1
+
+
 def test_agents_are_restarted_with_growing_delay(guarded):
-    """The first restart is immediate, the next ones wait 0.5 s, 1 s, …"""
+    """An agent that dies again and again is not started in a tight loop."""
     run = guarded().start()
     seen = []
     for _ in range(4):
         agent = run.agent()
         seen.append(time.monotonic())
         agent.tell(exit=1)
-    gaps = [later - earlier for earlier, later in zip(seen, seen[1:], strict=False)]
-    assert gaps[0] < 0.5
+    gaps = [later - earlier for earlier, later in pairwise(seen)]
     assert gaps[1] >= 0.5
     assert gaps[2] >= 1.0
+
+
+def test_delays_grow_and_start_again_after_a_good_life():
+    """0, 0.5, 1, 2, … 30 s; a minute of work is proof enough."""
+    restarts = Restarts()
+    delays = [restarts.delay_after(1.0) for _ in range(10)]
+    assert delays == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert restarts.delay_after(61.0) == 0.0
+    assert restarts.delay_after(59.0) == 0.5
 
 
 def test_a_late_agent_is_killed_and_its_term_stopped(guarded, tmp_path):
@@ -258,7 +292,12 @@ def test_hook_output_is_logged_and_bounded(guarded):
     """Lines appear in the log with their resource; a flood is cut."""
     run = guarded().start()
     agent = run.agent()
-    agent.arm(order([shell("echo hello; seq 100000; (sleep 600 &) ", "noisy", timeout=10.0)], times=deadlines(20, 25, 26)))
+    agent.arm(
+        order(
+            [shell("echo hello; seq 100000; (sleep 600 &) ", "noisy", timeout=10.0)],
+            times=deadlines(20, 25, 26),
+        )
+    )
     agent.signal(signal.SIGKILL)
     run.agent()
     lines = [line["line"] for line in run.log("hook output")]
@@ -317,7 +356,19 @@ def test_it_imports_little(guarded):
     import sys
 
     program = "import leaderd.guard.main, sys; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    for heavy in ("asyncio", "grpc", "ssl", "http.client", "subprocess", "pydantic", "structlog", "leaderd.core.lease",
-                  "argparse", "logging"):
+    modules = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    for heavy in (
+        "asyncio",
+        "grpc",
+        "ssl",
+        "http.client",
+        "subprocess",
+        "pydantic",
+        "structlog",
+        "leaderd.core.lease",
+        "argparse",
+        "logging",
+    ):
         assert heavy not in modules

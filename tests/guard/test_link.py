@@ -30,8 +30,12 @@ def arm(now):
     return a.ArmGuard(token=TOKEN, lease=now, record=record, holder_revision=9, previous="b")
 
 
-ORDER = ArmOrder((StopCommand("index", ("stop",), 2.0),), "/leaderd/control/db/holder", "/leaderd/election/db/abc",
-                 {"LEADERD_PREVIOUS": "b"})
+ORDER = ArmOrder(
+    (StopCommand("index", ("stop",), 2.0),),
+    "/leaderd/control/db/holder",
+    "/leaderd/election/db/abc",
+    {"LEADERD_PREVIOUS": "b"},
+)
 
 
 @pytest.fixture
@@ -40,8 +44,11 @@ def guard():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     posted = []
     link = GuardLink(
-        theirs, CLOCK, lambda name, event: posted.append((name, event)),
-        lambda: posted.append("shutdown"), lambda: posted.append("reload"),
+        theirs,
+        CLOCK,
+        lambda name, event: posted.append((name, event)),
+        lambda: posted.append("shutdown"),
+        lambda: posted.append("reload"),
     )
     yield ours, link, posted
     link._deadman.clear("db")
@@ -83,8 +90,15 @@ def test_every_action_has_its_message(guard):
     link.perform("db", a.Forget(TOKEN))
     kinds = [heard(end) for _ in range(6)]
     assert isinstance(kinds[0], wire.Arm)
-    assert kinds[1] == wire.Extend("db", TOKEN, wire.Deadlines(later.stop_at, later.fence_at, later.expires_at))
-    assert kinds[2:] == [wire.Stopping("db", 7), wire.Fence("db", 7), wire.Disarm("db", 7), wire.Forget("db", 7)]
+    assert kinds[1] == wire.Extend(
+        "db", TOKEN, wire.Deadlines(later.stop_at, later.fence_at, later.expires_at)
+    )
+    assert kinds[2:] == [
+        wire.Stopping("db", 7),
+        wire.Fence("db", 7),
+        wire.Disarm("db", 7),
+        wire.Forget("db", 7),
+    ]
     assert not link._deadman.armed("db")
 
 
@@ -110,7 +124,11 @@ async def test_answers_become_events(guard):
     end.close()
     await asyncio.wait_for(link.run(), 10)
     assert posted == [
-        ("db", GuardArmed(7)), ("db", Fenced(7, False, "why")), "reload", "shutdown", ("", GuardLost()),
+        ("db", GuardArmed(7)),
+        ("db", Fenced(7, False, "why")),
+        "reload",
+        "shutdown",
+        ("", GuardLost()),
     ]
 
 

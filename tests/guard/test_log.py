@@ -44,7 +44,7 @@ def test_text_lines_are_for_people(pipe):
 
 
 def test_what_is_below_the_level_is_not_written(pipe):
-    """debug is silent at info."""
+    """Debug is silent at info."""
     log = Log("json", "info", pipe[1])
     log.debug("x")
     log.info("y")
@@ -80,7 +80,7 @@ def test_a_stalled_reader_costs_lines_not_time(pipe):
 
 
 def test_a_socket_is_not_waited_for_either():
-    """systemd gives services a socket for standard error."""
+    """Systemd gives services a socket for standard error."""
     ours, theirs = socket.socketpair()
     log = Log("json", "info", theirs.fileno())
     for _ in range(5000):

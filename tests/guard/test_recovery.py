@@ -46,11 +46,12 @@ def test_what_the_last_run_started_is_killed(guarded, tmp_path):
 
 
 def test_a_stop_that_still_fails_is_handed_on(guarded, tmp_path):
-    """The agent hears which token is unclean, and may have it tried again."""
+    """The agent hears which token is unclean, may have it tried again, and releases it then."""
     run = guarded()
     leave(run, order([shell(f"test -e {tmp_path}/mended")], times=deadlines(-10, -8, -7.5)))
     agent = run.start().agent()
-    assert agent.payload["recovery"]["db"] == {"pending": None, "unclean": TOKEN}
+    recovery = agent.payload["recovery"]["db"]
+    assert (recovery["pending"]["token"], recovery["unclean"]) == (TOKEN, TOKEN)
     assert run.journal()["phase"] == "unclean"
     (tmp_path / "mended").touch()
     agent.send(Fence("db", TOKEN))
@@ -77,10 +78,32 @@ def test_a_boot_is_never_followed_by_another_for_the_same_term(guarded):
     assert run.sysrq.read_text() == ""
 
 
+def test_a_term_from_before_the_boot_does_not_starve_a_watchdog_that_others_use(guarded, tmp_path):
+    """Or the machine would boot for ever; a guard that is started again in this boot still knows."""
+    device = tmp_path / "watchdog"
+    device.touch()
+    fence = {"fence": ("kill", "watchdog"), "watchdog_device": str(device)}
+    run = guarded(election(**fence), election(name="web", **fence))
+    leave(run, order([shell("exit 1")]), boot="another boot")
+    for token in (TOKEN + 1, TOKEN + 2):
+        agent = run.start().agent()
+        assert agent.payload["recovery"]["db"]["unclean"] == TOKEN
+        agent.arm(order(name="web", token=token))
+        size = device.stat().st_size
+        eventually(lambda size=size: device.stat().st_size > size, "feeding")
+        run.signal(signal.SIGKILL)
+        run.wait()
+        eventually(lambda agent=agent: not runs(agent.pid), "the agent's end")
+
+
 def test_instants_of_another_boot_mean_nothing(guarded, tmp_path):
     """Deadlines far in the past do not cut the stops short."""
     run = guarded()
-    leave(run, order([shell(f"sleep 0.3; touch {tmp_path}/stopped")], times=deadlines(-9e6, -9e6, -9e6)), boot="x")
+    leave(
+        run,
+        order([shell(f"sleep 0.3; touch {tmp_path}/stopped")], times=deadlines(-9e6, -9e6, -9e6)),
+        boot="x",
+    )
     run.start().agent()
     assert (tmp_path / "stopped").exists()
 
@@ -112,6 +135,15 @@ def test_a_damaged_journal_is_named(guarded):
     assert "db.json" in run.logged("journal not readable")["detail"]
 
 
+def test_a_journal_that_cannot_be_used_is_one_clear_line(guarded):
+    """Without a journal nothing may start."""
+    run = guarded()
+    (run.state_dir / "terms").write_text("")
+    assert run.start().wait() == 1
+    assert "terms" in run.logged("state_dir cannot be used")["detail"]
+    assert len(run.log_path.read_text().splitlines()) == 1
+
+
 def test_guard_and_agent_killed_together(guarded, tmp_path):
     """The next run stops what both have left behind, daemons included."""
     run = guarded().start()
@@ -119,7 +151,9 @@ def test_guard_and_agent_killed_together(guarded, tmp_path):
     marks = {"LEADERD_ELECTION": "db", "LEADERD_NODE": "a", "LEADERD_LEASE": f"{LEASE:x}"}
     agent.arm(order([shell(f"touch {tmp_path}/stopped")]))
     agent.do(daemon=str(tmp_path / "daemon"), env=marks)
-    daemon = int(eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text(), "daemon"))
+    daemon = int(
+        eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text(), "daemon")
+    )
     run.signal(signal.SIGSTOP)
     agent.signal(signal.SIGKILL)
     run.signal(signal.SIGKILL)
@@ -138,6 +172,6 @@ def test_sigterm_during_recovery_ends_the_daemon(guarded, tmp_path):
     run.start()
     eventually((tmp_path / "stopping").exists, "the stop")
     run.signal(signal.SIGTERM)
-    assert run.wait() == 1
+    assert run.wait() == 0
     assert run.journal()["phase"] == "stopped"
     assert not run.log("agent started")

@@ -174,8 +174,24 @@ def openssl(folder, *words):
 def certificate(folder, name, issuer):
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}"]
     openssl(folder, "req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr")
-    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key",
-            "-CAcreateserial", "-days", "2", "-extfile", "san", "-out", f"{name}.pem")
+    openssl(
+        folder,
+        "x509",
+        "-req",
+        "-in",
+        f"{name}.csr",
+        "-CA",
+        f"{issuer}.pem",
+        "-CAkey",
+        f"{issuer}.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "san",
+        "-out",
+        f"{name}.pem",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +200,24 @@ def pki(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pki")
     (folder / "san").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
     for authority in ("ca", "stranger"):
-        openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                "-days", "2", "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
+        openssl(
+            folder,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={authority}",
+            "-keyout",
+            f"{authority}.key",
+            "-out",
+            f"{authority}.pem",
+        )
     certificate(folder, "server", "ca")
     certificate(folder, "client", "ca")
     return folder
@@ -194,8 +226,13 @@ def pki(tmp_path_factory):
 def test_tls_with_client_certificates(guarded, pki):
     """The same certificates as the agent's; a server that nobody vouches for gets no request."""
     options = (
-        "--cert-file", str(pki / "server.pem"), "--key-file", str(pki / "server.key"),
-        "--trusted-ca-file", str(pki / "ca.pem"), "--client-cert-auth",
+        "--cert-file",
+        str(pki / "server.pem"),
+        "--key-file",
+        str(pki / "server.key"),
+        "--trusted-ca-file",
+        str(pki / "ca.pem"),
+        "--client-cert-auth",
     )
     with EmbeddedCluster(1, scheme="https", options=options) as cluster:
         context = ssl.create_default_context(cafile=str(pki / "ca.pem"))

@@ -3,7 +3,18 @@
 import pytest
 
 from leaderd.guard.term import (
-    LATE_AFTER, Duty, Phase, Step, Term, Verdict, feeds, heard, judge, next_deadline, orphaned, steps,
+    LATE_AFTER,
+    Duty,
+    Phase,
+    Step,
+    Term,
+    Verdict,
+    feeds,
+    heard,
+    judge,
+    next_deadline,
+    orphaned,
+    steps,
 )
 from leaderd.guard.wire import Deadlines, Disarm, Extend, Fence, Forget, Stopping
 from leaderd.instant import Instant
@@ -117,10 +128,17 @@ def test_who_holds_nothing_is_not_judged(phase):
     assert next_deadline(term(phase)) is None
 
 
-@pytest.mark.parametrize(("phase", "duty"), [
-    (Phase.ARMING, Duty.STOP), (Phase.ARMED, Duty.STOP), (Phase.STOPPING, Duty.STOP),
-    (Phase.CLEANING, Duty.NOTHING), (Phase.STOPPED, Duty.RELEASE), (Phase.UNCLEAN, Duty.NOTHING),
-])
+@pytest.mark.parametrize(
+    ("phase", "duty"),
+    [
+        (Phase.ARMING, Duty.STOP),
+        (Phase.ARMED, Duty.STOP),
+        (Phase.STOPPING, Duty.STOP),
+        (Phase.CLEANING, Duty.NOTHING),
+        (Phase.STOPPED, Duty.RELEASE),
+        (Phase.UNCLEAN, Duty.NOTHING),
+    ],
+)
 def test_what_a_dead_agent_leaves_to_do(phase, duty):
     """Stop what may run, release what has stopped."""
     assert orphaned(term(phase)) is duty
@@ -132,6 +150,7 @@ def test_a_watchdog_is_fed_only_before_fence_at(phase):
     assert feeds(term(phase), at(6)) == (phase is not Phase.UNCLEAN)
     assert feeds(term(phase), at(7)) == (phase is Phase.STOPPED)
     assert feeds(term(phase, failed=True), at(6)) == (phase is Phase.STOPPED)
+    assert feeds(term(phase, failed=True, rebooted=True), at(9))
 
 
 def test_with_kill_alone_the_stops_may_take_their_time():
@@ -143,7 +162,9 @@ def test_with_kill_alone_the_stops_may_take_their_time():
 def test_hard_steps_share_the_time_up_to_expiry():
     """Each has its deadline; the last ends at expires_at."""
     assert steps(term(Phase.CLEANING), ("kill", "reboot"), at(1)) == (
-        Step("stop", at(7)), Step("kill", at(7.25)), Step("reboot", at(7.5)),
+        Step("stop", at(7)),
+        Step("kill", at(7.25)),
+        Step("reboot", at(7.5)),
     )
 
 

@@ -7,9 +7,16 @@ from leaderd.guard import wire
 from tests.guard.harness import deadlines, order, shell
 
 MESSAGES = [
-    order([shell("true"), shell("false", "other", 1.5, (0,))]), wire.Extend("db", 1 << 45, deadlines()),
-    wire.Stopping("db", 1), wire.Disarm("db", 1), wire.Forget("db", 1), wire.Fence("db", 1),
-    wire.Armed("db", 1), wire.Fenced("db", 1, True, "ü"), wire.Shutdown(), wire.Reload(),
+    order([shell("true"), shell("false", "other", 1.5, (0,))]),
+    wire.Extend("db", 1 << 45, deadlines()),
+    wire.Stopping("db", 1),
+    wire.Disarm("db", 1),
+    wire.Forget("db", 1),
+    wire.Fence("db", 1),
+    wire.Armed("db", 1),
+    wire.Fenced("db", 1, True, "ü"),
+    wire.Shutdown(),
+    wire.Reload(),
 ]
 
 
@@ -19,12 +26,24 @@ def test_a_message_is_read_as_it_was_written(message):
     assert wire.decode(wire.encode(message)) == message
 
 
-@pytest.mark.parametrize("packet", [
-    b"", b"x", b"[]", b"1", b"{}", b'{"type": "arm"}', b'{"type": "none", "election": "db", "token": 1}',
-    b'{"type": "stopping", "election": "db", "token": "x"}', b'{"type": "extend", "election": "db", "token": 1}',
-    b'{"type": "extend", "election": "db", "token": 1, "stop_at": [1], "fence_at": [1, 2], "expires_at": [1, 2]}',
-    b'{"type": null, "election": "db", "token": 1}', b"\xff\xfe", b'{"type": ["stopping"], "election": "db", "token": 1}',
-])
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"1",
+        b"{}",
+        b'{"type": "arm"}',
+        b'{"type": "none", "election": "db", "token": 1}',
+        b'{"type": "stopping", "election": "db", "token": "x"}',
+        b'{"type": "extend", "election": "db", "token": 1}',
+        b'{"type": "extend", "election": "db", "token": 1, "stop_at": [1], "fence_at": 1, "expires_at": 1}',
+        b'{"type": null, "election": "db", "token": 1}',
+        b"\xff\xfe",
+        b'{"type": ["stopping"], "election": "db", "token": 1}',
+    ],
+)
 def test_what_is_no_message_is_refused(packet):
     """With an error of ours, whatever it is."""
     with pytest.raises(GuardError):

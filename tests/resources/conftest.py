@@ -99,6 +99,8 @@ class Rig:
         return await self.event()
 
     async def close(self) -> None:
+        if self.notifier is not None:
+            await self.notifier.close(CLOCK.now())
         await self.group.close(CLOCK.now().plus(10))
 
     async def text(self, name: str, lines: int = 1) -> str:

@@ -24,7 +24,7 @@ _GUARD = (a.ArmGuard, a.ExtendLease, a.ReportStopping, a.Disarm, a.Forget, a.Fen
 class Agent:
     """One run of the agent process."""
 
-    def __init__(self, host: "Host", pending: e.PendingRelease | None, unclean: int) -> None:
+    def __init__(self, host: "Host") -> None:
         self.host = host
         self.engine = host.engine
         self.alive = True
@@ -37,7 +37,10 @@ class Agent:
         self.news: list[e.SessionEvent | e.TermEvent] = []
         self._timer_at = float("inf")
         self._state = State.STANDBY
-        self.post(e.Started(host.known, pending, unclean))
+
+    def begin(self, pending: e.PendingRelease | None, unclean: int) -> None:
+        """Start the election with what earlier runs have left."""
+        self.post(e.Started(self.host.known, pending, unclean))
         self.engine.after(self.engine.uniform(0, RELIST), self.do, self.client.relist)
 
     # --- the process ---

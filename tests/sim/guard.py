@@ -45,7 +45,7 @@ class Guard:
         self.waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._restarts = 0
         self._worker_free_at = 0.0
-        self._cleaning = False
+        self.cleaning = False
         self._fence = ("kill", "reboot") if host.reboots else ("kill",)
         self._recover()
         self._start_agent(0.02)
@@ -172,7 +172,7 @@ class Guard:
         if self.host.resources.contained and self.host.resources.running:
             self.engine.after(0.01, self.do, self.agent_died)
             return
-        self.host.resources.kill_hooks() if not self._cleaning else None
+        self.host.resources.kill_hooks() if not self.cleaning else None
         duty = orphaned(self.term) if self.term is not None else Duty.NOTHING
         if duty is Duty.STOP and self.term is not None:
             self._clean_up(replace(self.term, phase=Phase.CLEANING))
@@ -185,7 +185,7 @@ class Guard:
 
     def _clean_up(self, term: Term, *, asked: bool = False) -> None:
         self.term = term
-        self._cleaning = True
+        self.cleaning = True
         plan = list(steps(term, self._fence, self.clock()))
         # Jobs for one election wait for one another: the journal may still be being written.
         begin = max(self._worker_free_at - self.engine.now, 0.0) + self.host.kill_delay()
@@ -210,7 +210,7 @@ class Guard:
             self._step(term, plan, asked)
 
     def _cleaned(self, *, clean: bool, asked: bool) -> None:
-        self._cleaning = False
+        self.cleaning = False
         if self.term is None:
             return
         self.term = replace(self.term, phase=Phase.STOPPED if clean else Phase.UNCLEAN, failed=not clean,
@@ -251,7 +251,7 @@ class Guard:
         self.engine.after(delay, self.do, self._start_when_idle)
 
     def _start_when_idle(self) -> None:
-        if self._cleaning or self._worker_free_at > self.engine.now:
+        if self.cleaning or self._worker_free_at > self.engine.now:
             self._start_agent(0.02)
         else:
             self.host.start_agent()
@@ -262,10 +262,9 @@ class Guard:
         if term is None:
             return None, 0
         token = term.order.token
-        if term.phase is Phase.UNCLEAN:
-            return None, token
         record = HolderRecord.decode(term.order.record)
-        return e.PendingRelease(token, term.order.holder_revision, record), 0
+        pending = e.PendingRelease(token, term.order.holder_revision, record)
+        return pending, token if term.phase is Phase.UNCLEAN else 0
 
 
 def _nothing(*_: Any) -> None:

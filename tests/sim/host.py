@@ -69,7 +69,8 @@ class Host:
     def start_agent(self) -> None:
         """Start an agent, as the guard does."""
         if self.up and self.agent is None and self.guard is not None:
-            self.agent = Agent(self, *self.guard.recovery())
+            self.agent = Agent(self)
+            self.agent.begin(*self.guard.recovery())
 
     # --- death ---
 
@@ -99,7 +100,7 @@ class Host:
 
     def _namespace_dies(self, resources: Resources) -> None:
         if self.agent is None:
-            resources.kill_contained()
+            resources.kill_contained(guard_stops=self.guard is not None and self.guard.cleaning)
 
     def guard_dies(self) -> None:
         """The guard process is killed: the agent sees the pipe close."""

@@ -34,6 +34,6 @@ class Mix:
     lag: tuple[float, float] = (0.05, 0.25)
     drifts: tuple[float, ...] = (0.10, 0.10, 0.01)
     steps: tuple[type[a.Action], ...] = STEPS
-    hits: tuple[str, ...] = ("pause", "kill", "cut", "power off", "revoke", "late news")
+    hits: tuple[str, ...] = ("pause", "pause both", "kill", "cut", "power off", "revoke", "late news")
     ttls: tuple[int, ...] = (3, 4, 4, 5)
     weights: dict[str, float] = field(default_factory=lambda: WEIGHTS)

@@ -41,25 +41,31 @@ class NodeFaults(Trouble):
         return True
 
     def _spring(self, host: Host, step: type[a.Action], what: str) -> None:
-        if self.over:
+        agent = host.agent
+        if self.over or agent is None:
             return
         self._note(f"{host.name}: {what} right after {step.__name__}")
-        agent = host.agent
-        if what == "revoke" and agent is not None and agent.client.joined is not None:
-            self.etcd.store.revoke(agent.client.joined.lease)
-        elif what == "power off":
-            host.power_off("fault")
-        elif what == "kill" and agent is not None:
-            host.agent_dies(agent, "killed")
-        elif what == "late news" and agent is not None:
-            self.engine.after(0.001, agent.do, agent.late_news)
-        elif what == "cut":
-            for link in host.links:
-                link.cut(out=self.engine.chance(0.7), back=True)
-            self._while(lambda: self._heal_links(host.links))
-        elif what == "pause" and agent is not None:
-            agent.pause()
-            self._while(agent.resume)
+        match what:
+            case "revoke" if agent.client.joined is not None:
+                self.etcd.store.revoke(agent.client.joined.lease)
+            case "power off":
+                host.power_off("fault")
+            case "kill":
+                host.agent_dies(agent, "killed")
+            case "late news":
+                self.engine.after(0.001, agent.do, agent.late_news)
+            case "cut":
+                for link in host.links:
+                    link.cut(out=self.engine.chance(0.7), back=True)
+                self._while(lambda: self._heal_links(host.links))
+            case "pause" | "pause both":
+                self._stop_processes(host, guard=what == "pause both" and host.resources.contained)
+
+    def _stop_processes(self, host: Host, *, guard: bool) -> None:
+        for process in (host.agent, host.guard if guard else None):
+            if process is not None:
+                process.pause()
+                self._while(process.resume)
 
     def _slow_disk(self) -> bool:
         host = self._host()

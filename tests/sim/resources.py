@@ -91,8 +91,9 @@ class Resources:
 
     # --- kills ---
 
-    def kill_contained(self) -> None:
-        """Kill the PID namespace of the term, where there is one."""
+    def kill_contained(self, *, guard_stops: bool = False) -> None:
+        """Kill the PID namespace of the term, where there is one; stops that the guard runs are outside."""
         if self.contained:
-            self.kill_hooks()
+            self._start += 1
+            self._stop += not guard_stops
             self.gone("killed")

@@ -1,0 +1,38 @@
+"""Where the parts of a daemon meet: what one of them does must not break what another promises."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.stage import Stage
+from tests.faults.trio import wait_for
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def hook(path: Path, text: str) -> str:
+    """Write a shell script; return its path in quotes."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return f'"{path}"'
+
+
+def test_the_news_of_a_failed_stop_are_told_in_spite_of_the_fencing(stage: Stage, tmp_path: Path) -> None:
+    """While the guard kills all that belongs to the election, its notify hook tells somebody."""
+    told = tmp_path / "told"
+    told.touch()
+    resource = hook(tmp_path / "hook", f"[ $1 != stop ] || [ ! -e {tmp_path}/bad ]")
+    notify = hook(tmp_path / "notify", f"sleep 0.5; echo $LEADERD_STATE >> {told}")
+    node = stage.add_text("a", (
+        f'[[election]]\nname = "{stage.name}"\nttl = 5\n'
+        f'[[election.resource]]\nname = "r"\ntype = "script"\ncommand = [{resource}]\n'
+        f"[election.notify]\ncommand = [{notify}]\n"
+    ))
+    stage.wait_state(node, "leader")
+    wait_for("the news of the leader", lambda: told.read_text().endswith("leader\n"), 10)
+    (tmp_path / "bad").touch()
+    stage.revoke(node)
+    stage.wait_state(node, "fenced")
+    wait_for("the news of the failed stop", lambda: told.read_text().endswith("demoting\nfenced\n"), 10)
+    (tmp_path / "bad").unlink()
+    wait_for("a clean stop and a new term", lambda: told.read_text().endswith("leader\n"), 30)
