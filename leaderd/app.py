@@ -166,6 +166,8 @@ class Agent:
 
         if notifier is not None:
             stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(_LAST_WORDS)))
+        if check is not None:
+            stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
         guard = GuardPort(self._link, keys, plan.name, group)
         ports = Ports(store, guard, group, memory.remember, publish)
         return loop, ports, [store.run(), memory.run(), *([check.run()] if check else [])]

@@ -12,6 +12,7 @@ from leaderd.clock import Clock
 from leaderd.core.events import Event, HealthChanged
 from leaderd.core.status import Status
 from leaderd.errors import ResourceError
+from leaderd.instant import Instant
 from leaderd.plan import CheckPlan
 from leaderd.resources.base import Term
 from leaderd.resources.contain import Log
@@ -58,6 +59,10 @@ class HealthCheck:
             at = self._clock.now().plus(self._plan.interval)
             self._judge(await self._problem())
             await pause_until(self._clock, at)
+
+    async def close(self, until: Instant) -> None:
+        """End the process that runs checks, by `until`; `run` must have ended."""
+        await self._runner.pods.close(until)
 
     async def _problem(self) -> str:
         """Run the check once; return what is wrong, or ""."""

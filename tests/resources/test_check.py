@@ -27,7 +27,8 @@ async def checking(rig):
     yield begin
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def calls(rig: Rig) -> int:
@@ -73,10 +74,10 @@ async def test_a_check_that_is_not_there_has_failed(rig):
     rig.build(check=CheckPlan(("/nonexistent/check",), 0.05, 5.0))
     task = asyncio.create_task(rig.check.run())
     event = await rig.event()
-    assert event == HealthChanged(
-        healthy=False, detail="check: check: /nonexistent/check: No such file or directory")
     task.cancel()
     await asyncio.wait({task})
+    assert event == HealthChanged(
+        healthy=False, detail="check: check: /nonexistent/check: No such file or directory")
 
 
 async def test_it_is_told_what_it_is_for(rig, checking):

@@ -171,7 +171,7 @@ async def test_a_failed_monitor_of_a_script_is_a_reason_to_restart_it(rig):
     await rig.start()
     (rig.directory / "up").unlink()
     await until(lambda: len(restarts(rig)) == 1)
-    await until(lambda: (rig.directory / "up").exists())
+    await until((rig.directory / "up").exists)
     calls = (rig.directory / "calls").read_text().split()
     assert [call for call in calls if call != "monitor"] == ["start", "stop", "start"]
     assert restarts(rig)[0]["detail"] == "x: monitor says it is not running"
