@@ -38,8 +38,10 @@ from leaderd.resources.build import Site, build
 from leaderd.resources.contain import Pods
 from leaderd.resources.group import ResourceGroup
 
-# What a notify hook or a helper process may still take when everything else is done, in seconds.
+# What a helper process may still take when everything else is done, and what the last news may, in
+# seconds; the guard waits longer than both.
 _LAST_WORDS = 1.0
+_LAST_NEWS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class Agent:
         pids = {"guard": guard_pid, "agent": os.getpid()}
         self._report = Report(plan, self._clock, pids, boot_id())
         self._guard_lost = False
+        self._open: list[AsyncExitStack] = []
+        self._news_time = 0.0
 
     async def run(self) -> int:
         """Run until every election is finished; return the exit code.
@@ -128,20 +132,31 @@ class Agent:
         async with AsyncExitStack() as stack:
             client = EtcdClient(self._plan.etcd, self._clock)
             stack.push_async_callback(client.close)
+            stack.push_async_callback(self._close)
             services: list[Coroutine[Any, Any, None]] = [
                 self._link.run(), self._serve(), self._warn(client)
             ]
             runs = []
             for plan in self._plan.elections:
-                loop, ports, more = self._assemble(plan, client, stack)
+                loop, ports, more = self._assemble(plan, client)
                 services += more
                 runs.append(loop.run(ports))
             clean = await _finish_first(runs, services)
+            # Not after a failure: the guard waits for our end to stop what still runs.
+            self._news_time = _LAST_NEWS
         return 0 if clean and not self._guard_lost else 1
 
+    async def _close(self) -> None:
+        """Close all elections at once: what each of them waits for must not add up."""
+        ends = await asyncio.gather(*(stack.aclose() for stack in self._open), return_exceptions=True)
+        for error in ends:
+            if error is not None:
+                raise error
+
     def _assemble(
-        self, plan: ElectionPlan, client: EtcdClient, stack: AsyncExitStack
+        self, plan: ElectionPlan, client: EtcdClient
     ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
+        self._open.append(stack := AsyncExitStack())
         timing = timing_of(plan)
         keys = ElectionKeys(self._plan.root, plan.name)
         memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
@@ -164,10 +179,11 @@ class Agent:
                 if told is not None:
                     told.publish(status)
 
-        if notifier is not None:
-            stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(_LAST_WORDS)))
+        # Closed after the notifier, as both run in one pod.
         if check is not None:
             stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
+        if notifier is not None:
+            stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
         guard = GuardPort(self._link, keys, plan.name, group)
         ports = Ports(store, guard, group, memory.remember, publish)
         return loop, ports, [store.run(), memory.run(), *([check.run()] if check else [])]

@@ -4,6 +4,9 @@ import os
 
 # Before anything imports protobuf: etcd3's generated stubs need the pure-python implementation.
 os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
+# The guard forks workers. Its own process has no gRPC, but this one has, and gRPC's fork handlers abort
+# a child whose descriptors are gone.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import pytest
 

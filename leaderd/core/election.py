@@ -298,7 +298,9 @@ class Election:
             self._demote(now, "revision-regressed", self.history.blocked)
         elif self._term is not None and self._term.is_disowned(snapshot):
             self._demote(now, "lease-lost", "the holder record is no longer ours")
-        elif self.state is State.CANDIDATE:
+        elif self.state is State.CANDIDATE and self._session is not None:
+            if self._takeover.may_open_early and self._session.is_next:
+                self._session.hurry(now)
             self.reason = "revision-regressed" if self.history.blocked else ""
             self.detail = self.history.blocked or snapshot.broken or self._takeover.waits_for()
 

@@ -11,6 +11,9 @@ from leaderd.instant import Instant
 
 # After an attempt that proved nothing the next follows at once, but not sooner than this (seconds).
 FAILED_ATTEMPT_PAUSE = 0.05
+# How often the next leader looks whether the holder, whose key is gone, has released (seconds): the
+# record is no part of the queue, so that the watch does not tell.
+WAITING_PERIOD = 0.1
 
 
 class Session:
@@ -70,6 +73,10 @@ class Session:
         self._again = self._renewing
         self._renew_at = now
 
+    def hurry(self, now: Instant) -> None:
+        """Renew again soon: while the next leader waits for a window, a release may come any moment."""
+        self._renew_at = now.plus(min(WAITING_PERIOD, now.left_until(self._renew_at)))
+
     # --- the way to a takeover ---
 
     @property
@@ -80,6 +87,11 @@ class Session:
     def has_proof_of(self, head: Queue) -> bool:
         """Return whether the last proof shows this head of the queue."""
         return self.proof is not None and self.proof.queue[:1] == head
+
+    @property
+    def is_next(self) -> bool:
+        """Whether the last proof shows our key first in the queue."""
+        return self.proof is not None and is_first(self.proof.queue, self.key)
 
     def look(self, now: Instant, takeover: Takeover) -> GatherEvidence | None:
         """Return a look at the holder's lease if one is due (R6b).
@@ -100,7 +112,7 @@ class Session:
 
     def opens_at(self, takeover: Takeover) -> Instant | None:
         """Return from when on a takeover may be sent; None while this session may not send any."""
-        if self.proof is None or self.claim or self.proof.broken or not is_first(self.proof.queue, self.key):
+        if not self.is_next or self.claim or self.proof is None or self.proof.broken:
             return None
         return takeover.opens_at(self.token)
 

@@ -128,6 +128,11 @@ class Takeover:
         if self.look_at is not None:
             self.look_at = now.plus(self._timing.retry_period)
 
+    @property
+    def may_open_early(self) -> bool:
+        """Whether a holder whose key is gone may still release before its window has closed."""
+        return self._gone_at is not None and self._holder is not None and self._holder.state == "held"
+
     def waits_for(self) -> str:
         """Return whom the next leader waits for, a sentence for people; "" when for nobody."""
         holder = self._holder

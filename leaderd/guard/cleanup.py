@@ -5,7 +5,6 @@ Runs in a worker and returns JSON: {"clean": bool, "detail": str, "released": bo
 
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 
@@ -16,7 +15,7 @@ from leaderd.guard.fence import FenceTools, reboot, run_fence_command
 from leaderd.guard.journal import Journal
 from leaderd.guard.log import Log
 from leaderd.guard.wire import Arm, Stop
-from leaderd.guard.worker import Result
+from leaderd.guard.worker import Result, aside
 from leaderd.hookenv import hook_environment, next_sequence
 from leaderd.instant import Instant
 from leaderd.plan import EtcdPlan
@@ -27,6 +26,8 @@ _KILL_ROUNDS = 60
 RELEASE_TIME = 3.0
 # Over the deadline by so much, in seconds, a worker is not late but stuck.
 _ALARM_GRACE = 0.25
+# The number of a hook run is given up after so many seconds.
+_SEQUENCE_TIME = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,6 @@ class Cleanup:
         if problem:
             tools.log.warning("not released", election=order.election, token=order.token, detail=problem)
             return False
-        # A file that stays is harmless: the next run stops once more, and finds its record gone.
-        with suppress(OSError):
-            tools.journal.remove(order.election)
         return True
 
     def reboot(self, culprits: Culprits, until: Instant) -> Result:
@@ -153,8 +151,12 @@ class Cleanup:
         return hook_environment(
             action, self.order.election, self.tools.node, self.order.token,
             int(self.order.release.lease, 16), self.reason,
-            self.order.env.get("LEADERD_PREVIOUS", ""), seconds, next_sequence(self.tools.state_dir),
+            self.order.env.get("LEADERD_PREVIOUS", ""), seconds, self._sequence(),
         )
+
+    def _sequence(self) -> int:
+        # A stop matters more than its number: it must not wait for a disk that stalls.
+        return int(aside(lambda: b"%d" % next_sequence(self.tools.state_dir), _SEQUENCE_TIME) or 0)
 
     def _logger(self, resource: str) -> Callable[[str], None]:
         log, order = self.tools.log, self.order

@@ -98,8 +98,7 @@ class Custody:
             self._unchanged(before, message)
             return
         if after is None:
-            del self._terms[message.election]
-            self._keep_journal(message.election, partial(self._tools.journal.remove, message.election))
+            self._forget(message.election)
             return
         self._terms[message.election] = after
         if isinstance(message, Arm):
@@ -174,7 +173,8 @@ class Custody:
             elif then is not None:
                 then()
 
-        self._workers.submit(election, job, done)
+        # A lane of its own: no stop waits for a disk that stalls. Election names have no blanks.
+        self._workers.submit(f"{election} journal", job, done)
 
     # --- cleaning up ---
 
@@ -237,7 +237,7 @@ class Custody:
             self._terms[name] = term = replace(term, phase=Phase.UNCLEAN, escalated=True)
             log.error("not stopped", election=name, token=term.order.token, detail=outcome.detail)
         if outcome.released:
-            del self._terms[name]
+            self._forget(name)
         else:
             self._write(term, "stopped" if outcome.clean else "unclean")
             if outcome.clean and not self._agent:
@@ -254,7 +254,11 @@ class Custody:
     def _release_tried(self, order: Arm, result: Result | None) -> None:
         term = self._terms.get(order.election)
         if result is not None and result["released"] and term is not None and term.order is order:
-            del self._terms[order.election]
+            self._forget(order.election)
+
+    def _forget(self, name: str) -> None:
+        del self._terms[name]
+        self._keep_journal(name, partial(self._tools.journal.remove, name))
 
     # --- time ---
 

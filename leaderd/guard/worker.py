@@ -8,6 +8,7 @@ run strictly one after the other, so hooks never overlap and the journal never g
 import fcntl
 import json
 import os
+import select
 import signal
 import traceback
 from collections import deque
@@ -28,6 +29,38 @@ Done = Callable[[Result | None], None]
 _GRACE = 0.25
 # After SIGKILL, seconds.
 _LAST_GRACE = 0.1
+
+# What this process, a worker, has started aside and could not end.
+_hanging: set[int] = set()
+
+
+def aside(work: Callable[[], bytes], seconds: float) -> bytes:
+    """Do in a child of this worker what may hang on a disk that does not answer, for so long at most.
+
+    Returns:
+        What `work` gave; nothing when it took longer, or when something has hung before.
+    """
+    if _hanging:
+        return b""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, work())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    poll = select.poll()
+    poll.register(reading, select.POLLIN)
+    answer = os.read(reading, select.PIPE_BUF) if poll.poll(seconds * 1000) else b""
+    os.close(reading)
+    if answer:
+        os.waitpid(pid, 0)
+    else:
+        # It may be a while before the kernel lets it die: the guard is told not to wait for it.
+        os.kill(pid, signal.SIGKILL)
+        _hanging.add(pid)
+    return answer
 
 
 @dataclass(slots=True)
@@ -86,9 +119,10 @@ class Workers:
         for tasks in self._lanes.values():
             if tasks and tasks[0].pid == pid:
                 task = tasks.popleft()
-                result = _read_result(task.pipe)
+                answer = _read_answer(task.pipe)
+                self._abandoned.update(answer["hanging"] if answer else ())
                 self._start_next(tasks)
-                task.done(result)
+                task.done(answer and answer["result"])
                 return True
         return False
 
@@ -140,7 +174,7 @@ class Workers:
         status = 1
         try:
             _leave_the_guard({*self._keep, pipe})
-            packet = json.dumps(job()).encode()
+            packet = json.dumps({"result": job(), "hanging": list(_hanging)}).encode()
             # The result is longer than a pipe holds only if something is wrong; then wait for the reader.
             fcntl.fcntl(pipe, fcntl.F_SETFL, 0)
             os.write(pipe, packet)
@@ -165,14 +199,14 @@ def _leave_the_guard(keep: set[int]) -> None:
                 os.close(int(name))
 
 
-def _read_result(pipe: int) -> Result | None:
+def _read_answer(pipe: int) -> dict[str, Any] | None:
     packet = b""
     with suppress(BlockingIOError):
         while part := os.read(pipe, 65536):
             packet += part
     os.close(pipe)
     try:
-        result: Result = json.loads(packet)
+        answer: dict[str, Any] = json.loads(packet)
     except ValueError:
         return None
-    return result
+    return answer

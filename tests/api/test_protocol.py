@@ -9,7 +9,6 @@ import pytest
 
 from leaderd.api.messages import as_dict, status_message
 from leaderd.clock import BootClock
-from leaderd.core.lease import Timing
 from leaderd.core.records import CandidateKey
 from leaderd.core.states import State
 from leaderd.core.status import Status
@@ -84,7 +83,7 @@ def test_the_report_of_the_daemon_has_only_fields_of_the_protocol() -> None:
         candidates=(CandidateKey("/leaderd/election/db/1", 1, 7, "a", 100, 8.7),),
     )
     report = Report(plan(Path("/s")), BootClock(), {"guard": 1, "agent": 2}, "b00t")
-    report.add(status, Timing.scaled(10), lambda: [("app", "script", "started")])
+    report.add(lambda: status, lambda: [("app", "script", "started")])
     answer = as_dict(status_message(report.report()))
     assert answer["elections"][0]["candidates"] == [
         {"node": "a", "priority": 100, "revision": 7, "foreign": False}

@@ -330,8 +330,25 @@ def test_a_slewed_boot_clock_does_not_shorten_a_takeover_wait() -> None:
         play.suspend(0.25)
         play.at(raw).expect(a.Renew)
         play.at(raw, play.renewed()).nothing()
-    play.at(opening - 0.01).nothing()
+    # While it waits it looks again and again whether the holder has released meanwhile.
+    play.at(opening - 0.01).expect(a.Renew)
     play.at(opening + 0.01).expect(a.TakeOver)
+
+
+def test_a_release_without_a_key_is_noticed_at_once() -> None:
+    """A holder whose key was deleted stops and releases the record alone: no watch on the queue tells."""
+    etcd = FakeEtcd()
+    etcd.held_by("z", 0xFF)
+    play = Player(etcd=etcd, node="b", lease=0xB1)
+    play.queue_up(0.0)
+    play.at(0.0, play.renewed()).whatever()
+    etcd.drop(0xFF)
+    play.at(0.1, play.queue_changed()).expect(a.Renew)
+    play.at(0.1, play.renewed()).nothing()
+    assert play.timer() == pytest.approx(0.1)
+    etcd.release()
+    play.at(0.21).expect(a.Renew)
+    play.at(0.21, play.renewed()).expect(a.TakeOver)
 
 
 def test_a_slow_raw_clock_does_not_lengthen_a_hold() -> None:

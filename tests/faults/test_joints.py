@@ -36,3 +36,15 @@ def test_the_news_of_a_failed_stop_are_told_in_spite_of_the_fencing(stage: Stage
     wait_for("the news of the failed stop", lambda: told.read_text().endswith("demoting\nfenced\n"), 10)
     (tmp_path / "bad").unlink()
     wait_for("a clean stop and a new term", lambda: told.read_text().endswith("leader\n"), 30)
+
+
+def test_what_elections_wait_for_at_the_end_does_not_add_up(stage: Stage) -> None:
+    """A notify hook that hangs, in many elections of one daemon: the guard would not wait for one by one."""
+    node = stage.add_text("a", "".join(
+        f'[[election]]\nname = "{stage.name}-{number}"\n'
+        f'[election.notify]\ncommand = ["/bin/sleep", "600"]\ntimeout = 600.0\n'
+        for number in range(4)
+    ))
+    stage.wait_state(node, "candidate")
+    node.stop()
+    assert node.wait(12) == 0
