@@ -1,8 +1,9 @@
 """Forked workers: whatever may take time (fsync, hooks, HTTP) happens in a child, never in the guard's loop.
 
 A worker runs one job, writes its result as JSON into a pipe and ends. It has ordinary priority, adopts
-what its hooks leave behind, and is killed with all of it when its time is over. Jobs of one election
-run strictly one after the other, so hooks never overlap and the journal never goes backwards.
+what its hooks leave behind, and is killed with all of it when its time is over. Jobs of one lane run
+strictly one after the other: an election has one for its hooks, which never overlap, and one for its
+journal, which never goes backwards.
 """
 
 import fcntl
@@ -101,7 +102,7 @@ class Workers:
         """Have a job done after all earlier ones of its lane.
 
         Args:
-            lane: Name of the election.
+            lane: Its name.
             job: Run in the worker; what it returns must be JSON.
             done: Called in the guard with the result; None when the worker failed or was killed.
             until: When the worker is killed, a moment after; None lets it take its time.
