@@ -40,6 +40,8 @@ FORWARDED = (*ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIG
 # Beyond the stop itself, what an agent without a guard may take for its release, in seconds.
 _LEAVE_TIME = 6.0
 _SLICE = 0.2
+# What still runs this long after SIGKILL hangs in the kernel, in seconds.
+_KILL_TIME = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,14 +207,20 @@ class Foreground:
             self._link.send(json.dumps(message).encode())
 
     def _bury(self) -> None:
-        """Wait for what a killed guard has left behind, the agent first of all; then kill the rest."""
+        """Let the agent of a killed guard stop and release in order; kill whatever it leaves, at once."""
         plan = self._call.election
         until = self._clock.now().plus(plan.stop_timeout + plan.kill_time + _LEAVE_TIME)
-        while children.children(os.getpid()) and self._clock.now().left_until(until) > 0:
+        while children.running([self._agent]) and self._clock.now().left_until(until) > 0:
             self._wait(_SLICE)
-        while left := children.running(children.descendants(os.getpid())):
-            children.kill(left)
+        until = self._clock.now().plus(_KILL_TIME)
+        # Until there is not even a zombie: whatever its death sets free comes to us, after our look.
+        while left := children.descendants(os.getpid()):
+            if self._clock.now().left_until(until) <= 0:
+                _say(f"processes survive SIGKILL: {', '.join(map(str, children.running(left)))}")
+                break
+            children.kill(children.running(left))
             self._wait(0.01)
+            self._reap()
 
 
 def _spawn(argv: Sequence[str]) -> int:

@@ -87,11 +87,12 @@ class Watch:
         while True:
             ending = {r.name: future for r in self._shop.resources if (future := r.ended()) is not None}
             awaited: list[asyncio.Future[Any]] = [*ending.values(), *([lost] if lost else [])]
-            if not awaited and not due:
-                await asyncio.get_running_loop().create_future()
-            now = self._clock.now()
-            at = min(due.values(), key=now.left_until) if due else now.plus(GOOD_RUN)
-            await any_done_by(self._clock, at, awaited)
+            if due:
+                await any_done_by(self._clock, min(due.values(), key=self._clock.now().left_until), awaited)
+            else:
+                # No deadline, so nothing to look at the clock for.
+                waiting = awaited or [asyncio.get_running_loop().create_future()]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self._shop.pods and self._shop.pods.broken():
                 if lost:
                     # Only then has the last of them ended.

@@ -27,10 +27,12 @@ class Call:
         name: Of the election.
         words: The command.
         options: Further options, before it.
+        wrapper: What the whole is run by.
     """
 
     def __init__(
-        self, cluster: Cluster, directory: Path, name: str, *words: str, options: tuple[str, ...] = ()
+        self, cluster: Cluster, directory: Path, name: str, *words: str, options: tuple[str, ...] = (),
+        wrapper: tuple[str, ...] = (),
     ) -> None:
         self.directory = directory
         self.temporary = directory / "tmp"
@@ -39,7 +41,8 @@ class Call:
         ends = [word for endpoint in cluster.endpoints for word in ("--endpoint", endpoint)]
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "leaderd", "exec", name, "--ttl", "5", *ends, *options, "--", *words],
+                [*wrapper, sys.executable, "-m", "leaderd", "exec", name, "--ttl", "5", *ends, *options, "--",
+                 *words],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT,
                 env={**os.environ, MARK: str(directory), "TMPDIR": str(self.temporary)},
                 start_new_session=True,

@@ -43,8 +43,8 @@ def call(cluster: Cluster, name: str, tmp_path: Path) -> Iterator[Make]:
     """Makes calls; at the end nothing of theirs is left, on disk or in memory."""
     made: list[Call] = []
 
-    def make(*words: str, options: tuple[str, ...] = ()) -> Call:
-        made.append(Call(cluster, tmp_path, name, *words, options=options))
+    def make(*words: str, **more: tuple[str, ...]) -> Call:
+        made.append(Call(cluster, tmp_path, name, *words, **more))
         return made[-1]
 
     try:
@@ -216,6 +216,26 @@ def test_whoever_is_killed_the_command_is_dead_and_not_run_again(
     after = call("true")
     assert after.end()[0] == 0, after.says()
     assert not overlaps(Journal(journal).holds())
+
+
+@needs_root
+def test_without_the_privilege_the_caller_kills_what_was_detached(call: Make, tmp_path: Path) -> None:
+    """Guard and agent die together: the command by the kernel's hand, its daemon before the call returns."""
+    journal = tmp_path / "journal"
+    writer = " ".join(json.loads(python(WRITER, str(journal), "run")))
+    made = call(
+        "sh", "-c", f"setsid {writer} >/dev/null 2>&1 </dev/null & while :; do sleep 0.05; done",
+        wrapper=("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"),
+    )
+    wait_for("a beat", lambda: beats(journal) > 0, 30)
+    assert "no PID namespace" in made.says()
+    at = now()
+    for pid in (made.guard, made.agent):
+        os.kill(pid, signal.SIGKILL)
+    assert made.end()[0] == 75
+    assert not made.marked()
+    assert beats(journal) - at < 1.0
+    figure(f"exec, not contained: kill -9 both: the last beat of a daemon {beats(journal) - at:.3f} s later")
 
 
 def test_etcd_that_is_gone_costs_the_leadership_in_time(call: Make, cluster: Cluster, tmp_path: Path) -> None:
