@@ -61,7 +61,10 @@ def failovers(plan: ElectionPlan, timing: Timing) -> list[tuple[str, str, str]]:
     expiry = timing.ttl + _EXPIRY_LATE
     notice = timing.retry_period + timing.attempt_timeout
     kept = timing.stop_after >= timing.retry_period + ETCD_LEADER_CHANGE + timing.attempt_timeout - 1e-9
-    uncovered = [r.name for r in plan.resources if not covered_without_us(r, plan)]
+    uncovered = [
+        f"what {r.name} detaches" if r.type == "process" else r.name
+        for r in plan.resources if not covered_without_us(r, plan)
+    ]
     outside = f"; {', '.join(uncovered)} would run on: outside the promise" if uncovered else ""
     return [
         ("planned stop", _seconds(stop + _HAND_OVER), "stop hooks, then the key is given up"),

@@ -102,6 +102,8 @@ def test_the_enforcers_depend_on_containment_and_watchdog() -> None:
     assert enforcers(contained) == [("app", "script", "yes", "yes", "yes", "yes"), server]
     loose = loaded(good(process__contain=False)).plan.elections[0]
     assert enforcers(loose)[1][3] == "the process, not what it detaches"
+    lost = {cause: why for cause, _time, why in failovers(loose, timing_of(loose))}["guard and agent lost"]
+    assert "app, what server detaches would run on" in lost
     watched = loaded(good(election__fence=["kill", "watchdog"])).plan.elections[0]
     assert enforcers(watched) == [
         ("app", "script", "yes", "no", "yes", "watchdog device"), server
