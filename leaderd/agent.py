@@ -16,6 +16,7 @@ from leaderd.core.lease import Lease, Timing
 from leaderd.core.records import Known
 from leaderd.core.status import Status
 from leaderd.errors import InvariantError
+from leaderd.instant import Instant
 from leaderd.plan import ElectionPlan
 
 # Asyncio sleeps on a clock that is slewed and stands still in suspend: sleep in short slices and read
@@ -50,6 +51,9 @@ class Resources(Protocol):
     def perform(self, action: a.StartResources | a.StopResources) -> None:
         """Start it; the outcome comes back as an event."""
 
+    def expect(self, opens_at: Instant | None) -> None:
+        """Note when a takeover may come, None while unknown."""
+
     def extend(self, lease: Lease) -> None:
         """Pass the new deadlines on to the kernel, where a kind allows it."""
 
@@ -77,6 +81,7 @@ def timing_of(plan: ElectionPlan) -> Timing:
         start_timeout=plan.start_timeout,
         margin=plan.margin,
         clock_drift=plan.clock_drift,
+        vip=any(resource.type == "vip" for resource in plan.resources),
     )
 
 
@@ -110,6 +115,7 @@ class ElectionLoop:
             event = await self._next_event()
             for action in self.election.handle(event, self._clock.now()):
                 self._perform(action, ports)
+            ports.resources.expect(self.election.opens_at())
         return self._finished
 
     async def _next_event(self) -> e.Event:

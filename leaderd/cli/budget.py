@@ -120,20 +120,20 @@ def enforcers(plan: ElectionPlan) -> list[tuple[str, str, str, str, str, str]]:
     rows = []
     for resource in plan.resources:
         alone = "the process, not what it detaches" if resource.type == "process" else "no"
-        kernel = "yes" if is_contained(resource) else alone
+        kernel = "yes" if ended_by_kernel(resource) else alone
         last = kernel if kernel == "yes" or "watchdog" not in plan.fence else "watchdog device"
         rows.append((resource.name, resource.type, "yes", kernel, "yes", last))
     return rows
 
 
-def is_contained(resource: ResourcePlan) -> bool:
-    """Return whether the kernel ends the resource with the agent."""
-    return bool(resource.settings.get("contain"))
+def ended_by_kernel(resource: ResourcePlan) -> bool:
+    """Return whether the kernel ends the resource with the agent, or an address with its lifetime."""
+    return resource.type == "vip" or bool(resource.settings.get("contain"))
 
 
 def covered_without_us(resource: ResourcePlan, plan: ElectionPlan) -> bool:
     """Return whether the resource ends even when everything of leaderd is dead at once."""
-    return is_contained(resource) or "watchdog" in plan.fence
+    return ended_by_kernel(resource) or "watchdog" in plan.fence
 
 
 def _seconds(value: float) -> str:

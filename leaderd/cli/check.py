@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ def check(file: str | None, config: str | None, **options: Any) -> None:
     click.echo(f"state in {plan.state_dir}, socket {plan.api.socket}")
     for election in plan.elections:
         _print_election(election)
-    for warning in [*loaded.warnings, *_missing_programs(plan)]:
+    for warning in [*loaded.warnings, *_missing_programs(plan), *_missing_interfaces(plan)]:
         click.echo(f"warning: {warning}")
     click.echo("the configuration is valid")
 
@@ -76,6 +77,17 @@ def _missing_programs(plan: Plan) -> Iterator[str]:
         for key, command in commands:
             if command and not _runnable(command[0]):
                 yield f"{key}: {command[0]!r} is not there, or not executable"
+
+
+def _missing_interfaces(plan: Plan) -> Iterator[str]:
+    """Yield which interfaces are not here; they may still come, so it is no error."""
+    here = {name for _, name in socket.if_nameindex()}
+    for election in plan.elections:
+        for resource in election.resources:
+            name = resource.settings.get("interface", "")
+            if name and name not in here:
+                key = f"election.{election.name}.resource.{resource.name}.interface"
+                yield f"{key}: there is no {name} on this machine"
 
 
 def _runnable(program: str) -> bool:

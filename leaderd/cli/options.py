@@ -42,7 +42,7 @@ _QUICK_OPTIONS = (
     ("--ttl", "SECONDS", _TTL),
     ("--on-start", "CMD", "Run without a shell when this node has won."),
     ("--on-stop", "CMD", "Run without a shell when it has lost, and once at the start."),
-    ("--vip", "ADDR/LEN@IFACE", "An address to hold; repeatable; not supported yet."),
+    ("--vip", "ADDR/LEN@IFACE", "An address to hold while leading; repeatable."),
 )
 _REPEATABLE = ("--endpoint", "--vip")
 

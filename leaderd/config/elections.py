@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from leaderd.config import model
 from leaderd.config.explain import Report, dotted, show
 from leaderd.config.processes import process_plan
+from leaderd.config.vip import is_vip, vip_plan
 from leaderd.core.lease import Timing, default_parts
 from leaderd.errors import InvariantError
 from leaderd.plan import CheckPlan, ElectionPlan, NotifyPlan, ResourcePlan
@@ -54,15 +55,17 @@ def election_plan(
     table = report.checked(model.Election, own, prefix)
     notify = _sub_table(raw, prefix, "notify", model.Notify, report)
     check = _sub_table(raw, prefix, "check", model.Check, report)
-    resources = _resources(raw.get("resource", []), f"{prefix}.resource", report)
+    tables = list_of_tables(raw.get("resource", []), f"{prefix}.resource", report)
+    resources = _resources(tables, f"{prefix}.resource", report)
+    vip = any(map(is_vip, tables))
     if table is None:
         # A budget that does not add up is news of its own, whatever else is wrong.
         budget = {key: value for key, value in own.items() if key in model.Budget.model_fields}
         if (parts := Report().checked(model.Budget, budget, prefix)) is not None:
-            _timing(parts, prefix, report)
+            _timing(parts, prefix, report, vip=vip)
         return None
     _check_fence(table, prefix, report)
-    timing = _timing(table, prefix, report)
+    timing = _timing(table, prefix, report, vip=vip)
     if timing is None:
         return None
     return ElectionPlan(
@@ -86,8 +89,8 @@ def election_plan(
     )
 
 
-def _timing(table: model.Budget, prefix: str, report: Report) -> Timing | None:
-    parts = default_parts(table.ttl, vip=False)
+def _timing(table: model.Budget, prefix: str, report: Report, *, vip: bool) -> Timing | None:
+    parts = default_parts(table.ttl, vip=vip)
     parts |= {name: value for name in _PARTS if (value := getattr(table, name)) is not None}
     # Scales with the attempt that is in force, not with the one that the TTL would have given.
     parts["hedge_after"] = (
@@ -104,6 +107,7 @@ def _timing(table: model.Budget, prefix: str, report: Report) -> Timing | None:
             hedge_after=parts["hedge_after"],
             stop_timeout=parts["stop_timeout"],
             kill_time=parts["kill_time"],
+            vip=vip,
         )
     except InvariantError as error:
         report.problem(prefix, str(error))
@@ -136,8 +140,7 @@ def _sub_table(
     return report.checked(kind, raw[key], f"{prefix}.{key}")
 
 
-def _resources(raw: object, key: str, report: Report) -> list[ResourcePlan]:
-    tables = list_of_tables(raw, key, report)
+def _resources(tables: list[Mapping[str, Any]], key: str, report: Report) -> list[ResourcePlan]:
     plans = []
     for table, prefix in zip(tables, prefixes(key, tables, report), strict=True):
         if plan := _resource(table, prefix, report):
@@ -156,6 +159,8 @@ def _resource(raw: Mapping[str, Any], prefix: str, report: Report) -> ResourcePl
         text = "is not supported yet" if later else "is no type of resource"
         report.problem(f"{prefix}.type", f"{show(kind)} {text}; supported: {supported}")
         return None
+    if is_vip(raw):
+        return vip_plan(raw, prefix, report)
     return process_plan(raw, prefix, report) if kind == "process" else _script_plan(raw, prefix, report)
 
 

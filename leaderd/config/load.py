@@ -15,6 +15,7 @@ from leaderd.config.overrides import QUICK, SETTINGS, given, lay_over
 from leaderd.config.paths import MAX_SOCKET_PATH, default_socket, default_state_dir
 from leaderd.config.quick import PREFIX, quick_election
 from leaderd.config.source import Source
+from leaderd.config.vip import check_distinct
 from leaderd.errors import ConfigError
 from leaderd.plan import ApiPlan, ElectionPlan, EtcdPlan, Plan
 
@@ -188,8 +189,9 @@ class _Loading:
                 found, names = [table], [PREFIX]
         elif not tables.get("election"):
             self._report.problem("election", "is missing: write [[election]] in a file, or give --election")
-        plans = (
-            election_plan(raw, name, self.absolute, self._report)
-            for raw, name in zip(found, names, strict=True)
-        )
-        return tuple(plan for plan in plans if plan)
+        plans = [
+            (name, plan) for raw, name in zip(found, names, strict=True)
+            if (plan := election_plan(raw, name, self.absolute, self._report))
+        ]
+        check_distinct(plans, self._report)
+        return tuple(plan for _, plan in plans)

@@ -5,6 +5,8 @@ Values that a later version will give a meaning to are refused unless they say w
 a key that is accepted and has no effect would be a promise that is not kept.
 """
 
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_interface
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,8 +17,10 @@ from leaderd.core.lease import MAX_TTL
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 NAME_RULE = "must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit"
 ROOT = r"^(/[A-Za-z0-9._-]+)+$"
-SUPPORTED_TYPES = ("script", "process")
-LATER_TYPES = ("vip", "mount", "systemd", "ocf")
+# Source: `dev_valid_name` in net/core/dev.c; a colon would be an alias of old.
+_NOT_IN_INTERFACE = re.compile(r"[\s/:\0]|[^\x21-\x7e]")
+SUPPORTED_TYPES = ("script", "vip", "process")
+LATER_TYPES = ("mount", "systemd", "ocf")
 
 
 def _text(value: str) -> str:
@@ -50,7 +54,7 @@ def _endpoint(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _address(value: str) -> str:
+def _host_port(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("is no HOST:PORT")
@@ -74,6 +78,32 @@ def _only(value: object, remedy: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _address(value: str) -> str:
+    remedy = "write an address with its prefix length, as 10.0.0.1/24 or 2001:db8::1/64"
+    try:
+        address = ip_interface(value)
+    except ValueError as error:
+        raise ValueError(f"is no address; {remedy}") from error
+    if "/" not in value or "%" in value:
+        raise ValueError(f"has {'a zone' if '%' in value else 'no prefix length'}; {remedy}")
+    ip, network = address.ip, address.network
+    if ip.is_unspecified or ip.is_multicast or ip.is_loopback or ip == IPv4Address("255.255.255.255"):
+        raise ValueError("is no address that one host alone can hold")
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        raise ValueError(f"is an IPv4 address in IPv6; {remedy}")
+    if ip.version == 4 and network.prefixlen < 31 and ip in (network[0], network[-1]):
+        raise ValueError(f"is the network itself or its broadcast address; {remedy}")
+    if network.prefixlen == 0:
+        raise ValueError("would make every address a neighbour; give the prefix length of its network")
+    return str(address)
+
+
+def _interface(value: str) -> str:
+    if not 1 <= len(value.encode()) <= 15 or value in (".", "..") or _NOT_IN_INTERFACE.search(value):
+        raise ValueError("is no name of an interface: 1 to 15 characters without blanks, / and :")
+    return value
+
+
 Text = Annotated[str, AfterValidator(_text)]
 Path = Annotated[str, Field(min_length=1), AfterValidator(_text)]
 Name = Annotated[str, Field(pattern=NAME)]
@@ -82,6 +112,7 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Restarts = Annotated[int, Field(ge=0, le=1000)]
 Command = Annotated[list[Text], Field(min_length=1)]
+VipAddress = Annotated[str, AfterValidator(_address)]
 FenceStep = Literal["kill", "watchdog", "reboot", "command"]
 
 
@@ -188,7 +219,7 @@ class Script(Table):
 class Ready(Table):
     """`ready` of a process: at most one of the questions, and for how long it is asked."""
 
-    tcp: Annotated[str, AfterValidator(_address)] | None = None
+    tcp: Annotated[str, AfterValidator(_host_port)] | None = None
     http: Annotated[str, AfterValidator(_page)] | None = None
     command: Command | None = None
     exits: bool = False
@@ -203,3 +234,18 @@ class Process(Table):
     command: Command
     contain: bool = True
     restart: Restarts = 0
+
+
+class Vip(Table):
+    """`[[election.resource]]` of type vip."""
+
+    name: Name
+    type: Literal["vip"]
+    address: VipAddress | None = None
+    addresses: Annotated[list[VipAddress], Field(min_length=1)] | None = None
+    interface: Annotated[
+        str, AfterValidator(_interface), Field(description="name the interface that is to have the address")
+    ]
+    on_conflict: Literal["refuse", "take"] = "refuse"
+    # Below a second the announcements alone would be a load.
+    announce_interval: Annotated[float, Field(ge=1, le=86400)] = 60.0

@@ -27,10 +27,21 @@ def quick_election(values: Mapping[str, Given], report: Report) -> dict[str, Any
     for number, address in enumerate(values["vip"].value if "vip" in values else []):
         name = f"vip{number or ''}"
         report.origin(f"{PREFIX}.resource.{name}.type", f"{values['vip'].origin} {show(address)}")
-        table["resource"].append({"name": name, "type": "vip"})
+        table["resource"].append({"name": name, "type": "vip", **_vip(address, report, name)})
     if "on_start" in values or "on_stop" in values:
         table["resource"].append(_hook(values, report))
     return table
+
+
+def _vip(text: str, report: Report, name: str) -> dict[str, Any]:
+    """Return address and interface of `ADDR/LEN@IFACE`."""
+    address, at, interface = text.rpartition("@")
+    for key in ("address", "interface"):
+        report.origin(f"{PREFIX}.resource.{name}.{key}", report.label(f"{PREFIX}.resource.{name}.type"))
+    if not at:
+        report.problem(f"{PREFIX}.resource.{name}.type", "must be ADDR/LEN@IFACE, as 10.0.0.1/24@eth0")
+        return {"address": "192.0.2.1/32", "interface": "-"}  # stands in, so that nothing else is said
+    return {"address": address, "interface": interface}
 
 
 def _hook(values: Mapping[str, Given], report: Report) -> dict[str, Any]:

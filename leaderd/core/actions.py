@@ -172,6 +172,8 @@ class StartResources(Action):
     """For the hooks."""
     previous: str
     """Node that led before, or ""."""
+    released: bool = False
+    """It has let go cleanly, so nobody can hold any more; for kinds that would look first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,12 @@ class Election:
             return None
         return max(wait, TIMER_RESOLUTION) if wait > 0 else 0.0
 
+    def opens_at(self) -> Instant | None:
+        """Return when a candidate's way will be free, once first in the queue; None while unknown."""
+        if self._session is None or self.state is not State.CANDIDATE:
+            return None
+        return self._takeover.opens_at(self._session.token)
+
     def status(self) -> Status:
         """Return the status as of the last event."""
         session, term, view = self._session, self._term, self._view
@@ -344,7 +350,7 @@ class Election:
 
     def _on_took_over(self, event: e.TookOver, session: Session, claim: HolderRecord, now: Instant) -> None:
         holder = session.proof.holder if session.proof else None
-        self._term = Term(claim, event.holder_revision, holder.node if holder else "")
+        self._term = Term.after(holder, claim, event.holder_revision)
         self._become(State.PROMOTING, "elected")
         self._emit(self.history.took_over(event.token, event.holder_revision))
         if self.history.blocked:

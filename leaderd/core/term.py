@@ -18,6 +18,7 @@ class Term:
         record: What the takeover transaction put; its token names the term.
         holder_revision: Mod revision of that record.
         previous: Node that held before, or "".
+        released: It has let go cleanly.
 
     Attributes:
         arming_at: When the guard was told.
@@ -26,14 +27,24 @@ class Term:
         led_at: When all was started.
     """
 
-    def __init__(self, record: HolderRecord, holder_revision: int, previous: str) -> None:
+    def __init__(
+        self, record: HolderRecord, holder_revision: int, previous: str, *, released: bool = False
+    ) -> None:
         self.record = record
         self.holder_revision = holder_revision
         self.previous = previous
+        self.released = released
         self.arming_at: Instant | None = None
         self.armed = False
         self.starting = False
         self.led_at: Instant | None = None
+
+    @staticmethod
+    def after(holder: HolderRecord | None, record: HolderRecord, holder_revision: int) -> "Term":
+        """Return the term that follows the one of `holder`, the record that it has overwritten."""
+        if holder is None:
+            return Term(record, holder_revision, "")
+        return Term(record, holder_revision, holder.node, released=holder.state == "released")
 
     @property
     def token(self) -> int:
@@ -77,7 +88,7 @@ class Term:
             return ArmGuard(self.token, session.lease, self.record, self.holder_revision, self.previous)
         if self.may_start():
             self.starting = True
-            return StartResources(self.token, session.lease, "elected", self.previous)
+            return StartResources(self.token, session.lease, "elected", self.previous, self.released)
         return None
 
     def has_budget(self, session: Session, now: Instant) -> bool:

@@ -272,9 +272,9 @@ class Guard:
         """Kill whatever the agent and what it started have left, until nothing is left."""
         left = children.descendants(os.getpid(), self._workers.pids)
         children.kill(left)
+        # A thread that hangs in the kernel keeps a dead agent from being reaped, but not from being dead.
         alive = children.running(left)
-        gone = self._agent is None and not alive
-        if gone or now.left_until(self._sweep_until or now) <= 0:
+        if not alive or now.left_until(self._sweep_until or now) <= 0:
             self._sweep_until = None
             if alive:
                 self._log.error("processes survive SIGKILL", pids=",".join(map(str, alive)))

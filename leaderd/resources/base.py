@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from leaderd.core.lease import Lease
 from leaderd.instant import Instant
@@ -17,12 +17,14 @@ class Term:
         lease: Lease id; 0 for the clean-up at daemon start.
         reason: Why leadership was won or lost.
         previous: Node that led before, or "".
+        released: It has let go cleanly, so nobody can hold any more.
     """
 
     token: int
     lease: int
     reason: str
     previous: str = ""
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,14 @@ class StopCommand:
     argv: tuple[str, ...]
     timeout: float
     fine: tuple[int, ...] = (0, 7)
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A resource that can prepare for a start which may come soon."""
+
+    def expect(self, opens_at: Instant | None) -> None:
+        """Note when the last holder's window will have closed, None while unknown; called often."""
 
 
 class Resource(Protocol):

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_interface
 
 from leaderd.clock import Clock
 from leaderd.core.events import Event
@@ -13,6 +15,7 @@ from leaderd.resources.base import Resource
 from leaderd.resources.check import HealthCheck
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
+from leaderd.resources.lifetime import Lifetimes
 from leaderd.resources.notify import Notifier
 from leaderd.resources.process import Process, ProcessSpec
 from leaderd.resources.ready import Ready
@@ -55,7 +58,12 @@ class Parts:
 def build(plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]) -> Parts:
     """Return the resource group of an election, its notifier and its check, if it has them."""
     runner = site.runner(plan.name, site.pods)
-    resources = [_resource(resource, plan, site, runner) for resource in plan.resources]
+    lifetimes = Lifetimes()
+    resources = [
+        _vip(resource, plan, site, lifetimes) if resource.type == "vip"
+        else _resource(resource, plan, site, runner)
+        for resource in plan.resources
+    ]
     group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods, site.log)
     name, clock, log = plan.name, site.clock, site.log
     # Processes that belong to no election: the guard's fencing of this one must not take them.
@@ -104,3 +112,22 @@ def _script(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: Hook
         clock=site.clock,
         runner=runner,
     )
+
+
+def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Lifetimes) -> Resource:
+    # Only here: pyroute2 takes 0.2 s to import, and most elections have no address.
+    from leaderd.resources.hold import KernelThread, Setup
+    from leaderd.resources.vip import Vip
+
+    settings = resource.settings
+    setup = Setup(
+        addresses=tuple(map(ip_interface, settings["addresses"])),
+        interface=settings["interface"],
+        take=settings["on_conflict"] == "take",
+        announce_interval=settings["announce_interval"],
+        clock=site.clock,
+        lifetimes=lifetimes,
+        thread=KernelThread(site.clock),
+        log=partial(site.log, election=plan.name, resource=resource.name),
+    )
+    return Vip(resource.name, setup, plan.stop_timeout)

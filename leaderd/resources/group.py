@@ -12,7 +12,7 @@ from leaderd.core.events import Event, ResourceFailed, ResourcesStarted, Resourc
 from leaderd.core.lease import Lease, Timing
 from leaderd.errors import InvariantError, LeaderdError, ResourceError
 from leaderd.instant import Instant
-from leaderd.resources.base import Resource, StopCommand, Term
+from leaderd.resources.base import Expecting, Resource, StopCommand, Term
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.waiting import done_by
 from leaderd.resources.watch import Shop, Watch
@@ -77,6 +77,12 @@ class ResourceGroup:
         for resource in self._resources:
             resource.extend(lease)
 
+    def expect(self, opens_at: Instant | None) -> None:
+        """Tell the resources that prepare for it when a start may come."""
+        for resource in self._resources:
+            if isinstance(resource, Expecting):
+                resource.expect(opens_at)
+
     def stop_commands(self) -> tuple[StopCommand, ...]:
         """Return what the guard runs when the agent cannot, in the order of stopping."""
         return tuple(
@@ -104,7 +110,7 @@ class ResourceGroup:
         return task
 
     async def _start(self, action: StartResources, before: list[Task]) -> None:
-        self._term = Term(action.token, action.lease.id, action.reason, action.previous)
+        self._term = Term(action.token, action.lease.id, action.reason, action.previous, action.released)
         deadline = self._clock.now().plus(self._timing.start_timeout)
         try:
             if not await self._settled(before, deadline):

@@ -49,7 +49,7 @@ def test_a_terminal_that_knows_no_unicode(tmp_path: Path) -> None:
 def test_a_wrong_one_is_exit_2_with_every_problem(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """On standard error, a line each."""
     config = tmp_path / "leaderd.toml"
-    config.write_text(CONFIG.replace("127.0.0.1:2379", "x").replace('"script"', '"vip"'))
+    config.write_text(CONFIG.replace("127.0.0.1:2379", "x").replace('"script"', '"mount"'))
     assert run_command(["check", str(config)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -113,3 +113,11 @@ def test_the_enforcers_depend_on_containment_and_watchdog() -> None:
         why for cause, _time, why in failovers(bare, timing_of(bare)) if cause == "guard and agent lost"
     ]
     assert "app would run on: outside the promise" in reasons[0]
+
+
+def test_an_interface_that_is_not_here_is_a_warning() -> None:
+    """It may come later, and the file may be for another machine."""
+    result = leaderd("check", "--endpoint", "http://127.0.0.1:1", "--election", "x",
+                     "--vip", "10.0.0.1/24@nowhere0")
+    assert result.returncode == 0, result.stderr
+    assert "warning: election.x.resource.vip.interface: there is no nowhere0 on this machine" in result.stdout

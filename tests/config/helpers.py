@@ -27,8 +27,14 @@ GOOD: dict[str, Any] = {
 
 
 def good(**changes: Any) -> dict[str, Any]:
-    """Return the right configuration with changes, keyed "etcd__ca_file", "election__ttl", "script__stop"."""
+    """Return the right configuration with changes, keyed "etcd__ca_file", "election__ttl", "script__stop".
+
+    A change keyed "vip__…" adds a vip to it.
+    """
     tables = copy.deepcopy(GOOD)
+    vip = {"name": "address", "type": "vip", "address": "10.0.0.1/24", "interface": "eth0"}
+    if any(key.startswith("vip__") for key in changes):
+        tables["election"][0]["resource"].append(vip)
     places = {
         "etcd": tables["etcd"],
         "api": tables.setdefault("api", {}),
@@ -37,6 +43,7 @@ def good(**changes: Any) -> dict[str, Any]:
         "process": tables["election"][0]["resource"][1],
         "ready": tables["election"][0]["resource"][1]["ready"],
         "check": tables["election"][0]["check"],
+        "vip": vip,
         "notify": tables["election"][0]["notify"],
     }
     for key, value in changes.items():

@@ -16,6 +16,7 @@ LABEL = {
     "process": "election.db.resource.server",
     "ready": "election.db.resource.server.ready",
     "check": "election.db.check",
+    "vip": "election.db.resource.address",
     "notify": "election.db.notify",
 }
 NOT_TEXT = [1, 1.5, True, [], {}, "", "nul\0"]
@@ -77,7 +78,7 @@ BAD: dict[str, list[Any]] = {
     "election__fence_command": ["x", [1], ["/bin/fence"]],
     "election__watchdog_device": NOT_TEXT,
     "script__name": [None, *NOT_NAME],
-    "script__type": [None, 1, "", "vip", "mount", "systemd", "ocf", "Script", ["script"]],
+    "script__type": [None, 1, "", "mount", "systemd", "ocf", "Script", ["script"]],
     "script__command": [None, *NOT_COMMAND],
     "script__start": [*NOT_COMMAND, ["x"]],
     "script__stop": [*NOT_COMMAND, ["x"]],
@@ -100,6 +101,17 @@ BAD: dict[str, list[Any]] = {
     "check__timeout": NOT_SECONDS,
     "check__rise": [*NOT_COUNT, 0, -1],
     "check__fall": [*NOT_COUNT, 0, -1],
+    "vip__name": [None, *NOT_NAME],
+    "vip__type": [None, 1, "", "mount", "Vip", ["vip"]],
+    "vip__address": [
+        None, *NOT_TEXT, "10.0.0.1", "10.0.0.1/33", "10.0.0.0/24", "10.0.0.255/24", "0.0.0.0/0", "1.2.3.4/0",
+        "224.0.0.1/24", "127.0.0.1/8", "255.255.255.255/32", "::1/128", "ff02::1/64", "fe80::1%eth0/64",
+        "::ffff:10.0.0.1/96", "2001:db8::1/129", "x/24", "10.0.0.1/24@eth0",
+    ],
+    "vip__addresses": [[], "10.0.0.1/24", [1], ["10.0.0.1"]],
+    "vip__interface": [None, *NOT_TEXT, ".", "..", "a/b", "a b", "eth0:1", "sixteen-letters-", "\u00e9"],
+    "vip__on_conflict": ["ask", "", 1, True],
+    "vip__announce_interval": [*NOT_SECONDS, 0.5],
     "notify__command": [None, *NOT_COMMAND],
     "notify__timeout": NOT_SECONDS,
 }
@@ -112,6 +124,7 @@ MODELS = {
     "process": model.Process,
     "ready": model.Ready,
     "check": model.Check,
+    "vip": model.Vip,
     "notify": model.Notify,
 }
 
@@ -131,9 +144,9 @@ def test_a_wrong_value_is_refused_by_its_dotted_key(key: str, value: Any) -> Non
     assert found
     place, _, name = key.rpartition("__")
     label = f"{LABEL[place]}.{name}" if place else name
-    if key in ("election__name", "script__name", "process__name"):
-        # The name is what is wrong.
-        label = label.replace(".db.name", "").replace(".app.name", "").replace(".server.name", "")
+    if key in ("election__name", "script__name", "vip__name", "process__name"):
+        for named in ("db", "app", "address", "server"):
+            label = label.replace(f".{named}.name", "")  # the name is what is wrong
     if key.startswith("election__") and isinstance(value, float):
         assert any(line.startswith(("election.db:", label)) for line in found)
     else:

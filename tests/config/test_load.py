@@ -144,10 +144,12 @@ def test_quick_options_from_the_environment() -> None:
         ({"election": "X"}, "--election: 'X' must be"),
         ({"election": "x", "on_start": "a 'b", "on_stop": "x"}, '--on-start: "a \'b" is no command line'),
         ({"election": "x", "on_start": "a"}, "--on-stop: is missing"),
+        ({"election": "x", "vip": ("10.0.0.1@eth0",)}, "--vip '10.0.0.1@eth0': '10.0.0.1' has no prefix"),
+        ({"election": "x", "vip": ("10.0.0.1/24@",)}, "--vip '10.0.0.1/24@': '' is no name of an interface"),
         ({"election": "x", "on_start": "", "on_stop": "x"}, "--on-start: must not be empty"),
         (
-            {"election": "x", "vip": ("10.0.0.1/24@eth0",)},
-            "--vip '10.0.0.1/24@eth0': 'vip' is not supported yet",
+            {"election": "x", "vip": ("10.0.0.1/24@eth0", "10.0.0.2/24")},
+            "--vip '10.0.0.2/24': must be ADDR/LEN@IFACE, as 10.0.0.1/24@eth0",
         ),
     ],
 )

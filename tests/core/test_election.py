@@ -351,6 +351,24 @@ def test_a_release_without_a_key_is_noticed_at_once() -> None:
     play.at(0.21, play.renewed()).expect(a.TakeOver)
 
 
+def test_it_is_told_early_when_the_way_will_be_free() -> None:
+    """For resources that look round before; only as a candidate, and only once it is known."""
+    etcd = FakeEtcd()
+    etcd.held_by("z", 0xFF)
+    play = Player(etcd=etcd, node="b", lease=0xB1)
+    assert play.election.opens_at() is None
+    play.queue_up(0.0)
+    play.at(0.0, play.renewed()).whatever()
+    assert play.election.opens_at() is None
+    etcd.drop(0xFF)
+    play.at(0.1, play.queue_changed()).expect(a.Renew)
+    play.at(0.1, play.renewed()).nothing()
+    opens_at = play.election.opens_at()
+    assert opens_at is not None
+    assert opens_at.raw == pytest.approx(0.1 + 1.001 * 8.7 + 0.3)
+    assert Player().lead(1.0).election.opens_at() is None
+
+
 def test_a_slow_raw_clock_does_not_lengthen_a_hold() -> None:
     """Whoever holds believes the faster clock: 10 % slew of BOOT brings `stop_at` forward."""
     play = Player().lead(1.0)

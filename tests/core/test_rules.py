@@ -31,7 +31,7 @@ def test_r1_nothing_starts_before_the_guard_has_answered() -> None:
     play.at(2.2).expect(a.Renew)
     play.at(2.3, play.renewed(2.2)).expect(a.ExtendLease)
     play.at(2.4, e.GuardArmed(play.token)).expect(
-        a.StartResources(play.token, play.last(a.ExtendLease).lease, "elected", "z")
+        a.StartResources(play.token, play.last(a.ExtendLease).lease, "elected", "z", released=True)
     )
 
 

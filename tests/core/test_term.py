@@ -1,6 +1,9 @@
 """The steps of a promotion, and what ends a term."""
 
 from dataclasses import replace
+from typing import Literal
+
+import pytest
 
 from leaderd.core.actions import ArmGuard, StartResources
 from leaderd.core.events import Joined
@@ -64,3 +67,14 @@ def test_what_disowns_a_term() -> None:
     assert term.is_disowned(replace(etcd, revision=103, holder=other).snapshot(now))
     assert term.is_disowned(replace(etcd, revision=50, epoch=1, holder=other).snapshot(now))
     assert not term.is_disowned(replace(etcd, revision=103, epoch=1).snapshot(now))
+
+
+@pytest.mark.parametrize("state", ["held", "released"])
+def test_a_term_knows_whether_the_one_before_let_go(state: Literal["held", "released"]) -> None:
+    """For kinds that must look whether somebody still holds; without a record nobody knows."""
+    before = replace(HolderRecord.held(90, "z", 9, TEN), state=state)
+    record = HolderRecord.held(101, "a", 1, TEN)
+    term = Term.after(before, record, 7)
+    assert (term.previous, term.released, term.holder_revision) == ("z", state == "released", 7)
+    first = Term.after(None, record, 7)
+    assert (first.previous, first.released) == ("", False)

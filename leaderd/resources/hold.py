@@ -1,0 +1,271 @@
+"""The addresses of one vip while a term holds them: lifetime, put back, announcements.
+
+The kernel ends them by itself when nobody extends them, so whatever happens to this process, no address
+outlives the lease. What must not happen is that a pause of this process lengthens it: lifetimes are
+relative, so after each one that was told the clock is read again, and too slow a telling is taken back.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from leaderd.clock import Clock
+from leaderd.core.lease import Lease
+from leaderd.errors import ResourceError
+from leaderd.instant import Instant
+from leaderd.resources.addresses import Changes, Found, Interface, Kernel, Port
+from leaderd.resources.announce import Wire
+from leaderd.resources.contain import Log
+from leaderd.resources.lifetime import TELLING, Lifetimes
+from leaderd.resources.probe import conflict
+from leaderd.resources.waiting import done_by
+
+T = TypeVar("T")
+
+# Announcements after taking an address, seconds from then on; switches and hosts lose some, or are not
+# ready yet. After these, one every `announce_interval`.
+BURSTS = (0.0, 0.05, 0.1, 0.2, 0.4, 4.0, 4.1, 4.2, 4.3, 4.4)
+_TRIES = 5
+
+
+class KernelThread:
+    """Asks the kernel in a thread of its own, one thing after the other.
+
+    Where another program holds the kernel's network lock for long, renewals must go on.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kernel = Kernel()
+        self._thread = ThreadPoolExecutor(1, "vip")
+
+    async def ask(self, until: Instant, work: Callable[[Kernel], T]) -> T:
+        """Return what `work` returns.
+
+        Raises:
+            ResourceError: It has, or it has not ended by `until`. What is asked next comes after it.
+        """
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, work, self._kernel)
+        asked.add_done_callback(lambda future: future.cancelled() or future.exception())
+        if not await done_by(self._clock, until, asked):
+            raise ResourceError("the kernel did not answer in time")
+        return asked.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is configured for one vip, and what it works with.
+
+    Attributes:
+        addresses: With their prefixes.
+        interface: Name.
+        take: Whether to take an address for which somebody else answers.
+        announce_interval: Seconds.
+        clock: For deadlines.
+        lifetimes: Shared by all vips of the election.
+        thread: Of this vip.
+        log: With the names of election and resource.
+    """
+
+    addresses: Sequence[Interface]
+    interface: str
+    take: bool
+    announce_interval: float
+    clock: Clock
+    lifetimes: Lifetimes
+    thread: KernelThread
+    log: Log
+
+
+class Hold:
+    """One term's hold on the addresses.
+
+    Args:
+        setup: Of the vip.
+        port: Its interface.
+        lease: Ends it.
+
+    Attributes:
+        failure: Why it has failed, or "".
+
+    Raises:
+        OSError: No sockets to be had.
+    """
+
+    def __init__(self, setup: Setup, port: Port, lease: Lease) -> None:
+        self.failure = ""
+        self._setup = setup
+        self._port = port
+        self._lease = lease
+        self._wake = asyncio.Event()
+        self._extended = False
+        self._over = False
+        self._tasks: list[asyncio.Task[None]] = []
+        # Until when the kernel keeps the addresses: nothing is announced after that.
+        self._until = setup.clock.now()
+        self._changes = Changes(port.index, self._wake.set)
+        try:
+            self._wire = Wire(setup.interface, port.mac) if port.mac else None
+        except OSError:
+            self._changes.close()
+            raise
+
+    def extend(self, lease: Lease) -> None:
+        """Let the addresses live as long as this lease."""
+        self._lease = lease
+        self._extended = True
+        self._wake.set()
+
+    async def check_conflict(self) -> None:
+        """Ask whether somebody else has one of the addresses.
+
+        Raises:
+            ResourceError: Somebody has, and it is not to be taken.
+        """
+        if self._wire is None:
+            return
+        setup = self._setup
+        addresses = [address.ip for address in setup.addresses]
+        own = await setup.thread.ask(self._lease.stop_at, lambda kernel: kernel.macs())
+        if not (found := await conflict(self._wire, addresses, own, setup.clock)):
+            return
+        if not setup.take:
+            raise ResourceError(
+                f'{found} on {setup.interface}; stop it there, or set on_conflict = "take"'
+            )
+        setup.log("warning", "address taken from somebody else", detail=found)
+
+    async def install(self, until: Instant) -> None:
+        """Put the addresses on the interface and tell the neighbours.
+
+        Raises:
+            ResourceError: The kernel refuses, or too little of the lease is left.
+        """
+        setup = self._setup
+        await setup.thread.ask(until, lambda kernel: self._put(kernel, setup.addresses))
+        self._announce()
+        left = setup.clock.now().left_until(self._until)
+        setup.log(
+            "info", "address installed", address=", ".join(map(str, setup.addresses)),
+            interface=setup.interface, kernel_keeps_it=round(left, 1),
+        )
+
+    def watch(self, *, check_conflict: bool) -> None:
+        """Begin to keep the addresses; with `check_conflict`, ask for others at the same time."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._changes.socket, self._changes.drain)
+        work = [self._keep(), *([self.check_conflict()] if check_conflict else [])]
+        self._tasks = [loop.create_task(self._noting_failure(each)) for each in work]
+
+    async def end(self) -> None:
+        """Stop keeping them. They are still there, but nothing that is under way adds them again.
+
+        Then `close` it: that may wait, as the kernel takes tens of milliseconds for a packet socket.
+        """
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        asyncio.get_running_loop().remove_reader(self._changes.socket)
+
+    def close(self) -> None:
+        """Close the sockets; from any thread."""
+        self._changes.close()
+        if self._wire is not None:
+            self._wire.close()
+
+    # --- in tasks ---
+
+    async def _noting_failure(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except ResourceError as error:
+            self.failure = self.failure or str(error)
+
+    async def _keep(self) -> None:
+        setup = self._setup
+        since, step = setup.clock.now(), 1
+        while True:
+            due = since.plus(_announce_after(step, setup.announce_interval))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, setup.clock.now().left_until(due))):
+                    await self._wake.wait()
+            if self._wake.is_set() and await self._look_after():
+                since, step = setup.clock.now(), 0
+            elif setup.clock.now().left_until(due) <= 0:
+                self._announce()
+                step += 1
+
+    async def _look_after(self) -> bool:
+        """Compare with the kernel and set right; return whether the neighbours must be told."""
+        self._wake.clear()
+        setup, lease = self._setup, self._lease
+        extended, self._extended = self._extended, False
+        before = self._port
+        lost = await setup.thread.ask(lease.stop_at, lambda kernel: self._refresh(kernel, extend=extended))
+        for address in lost:
+            setup.log("warning", "address was removed or changed by somebody else: put back",
+                      address=str(address), interface=setup.interface)
+        return bool(lost) or before != self._port
+
+    def _announce(self) -> None:
+        if self._wire is None:
+            return
+        try:
+            for address in self._setup.addresses:
+                # Read again for each: who was stopped for a while must not draw traffic from a successor.
+                if self._setup.clock.now().left_until(self._until) > 0:
+                    self._wire.announce(address.ip)
+        except OSError as error:
+            self._setup.log("warning", "address not announced", detail=error.strerror)
+
+    # --- in the thread ---
+
+    def _refresh(self, kernel: Kernel, *, extend: bool) -> list[Interface]:
+        """Put back what is lost, and everything if `extend`; return what was lost."""
+        setup = self._setup
+        port = kernel.port(setup.interface)
+        if port.index != self._port.index:
+            raise ResourceError(f"interface {setup.interface} is another one now")
+        here = {
+            (entry.address, entry.length)
+            for entry in kernel.found(setup.addresses) if entry.index == port.index and not entry.permanent
+        }
+        lost = [each for each in setup.addresses if (each.ip, each.network.prefixlen) not in here]
+        if setup.lifetimes.seconds(self._lease, setup.clock.now()) < 1:
+            # The kernel has ended them, or will; the node is about to step down.
+            return []
+        self._put(kernel, setup.addresses if extend else lost)
+        if port != self._port and self._wire is not None:
+            self._wire.mac = port.mac
+        self._port = port
+        return lost
+
+    def _put(self, kernel: Kernel, addresses: Sequence[Interface]) -> None:
+        ends = [self._put_one(kernel, address) for address in addresses if not self._over]
+        if ends:
+            self._until = min(ends)
+
+    def _put_one(self, kernel: Kernel, address: Interface) -> Instant:
+        """Install or extend an address; return until when the kernel keeps it at least."""
+        setup, told = self._setup, False
+        for _ in range(_TRIES):
+            now = setup.clock.now()
+            if (seconds := setup.lifetimes.seconds(self._lease, now)) < 1:
+                break
+            kernel.put(address, self._port.index, seconds)
+            told = True
+            if setup.clock.now().held_since(now) <= TELLING:
+                return now.plus(seconds)
+        if told:
+            kernel.remove(Found(address.ip, address.network.prefixlen, self._port.index, permanent=False))
+        raise ResourceError(f"{address}: too little of the lease is left for the kernel to end it in time")
+
+
+def _announce_after(step: int, interval: float) -> float:
+    """Return when the announcement of that number is due, in seconds from the taking."""
+    return BURSTS[step] if step < len(BURSTS) else BURSTS[-1] + interval * (step - len(BURSTS) + 1)
