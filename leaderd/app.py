@@ -168,12 +168,13 @@ class Agent:
         keys = ElectionKeys(self._plan.root, plan.name)
         memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
         recovery = Recovery.read(self._recovery.get(plan.name))
-        started = e.Started(memory.load(), recovery.pending, recovery.unclean)
+        started = e.Started(memory.load(), recovery.pending, recovery.unclean, healthy=plan.check is None)
         loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
         self._loops[plan.name] = loop
         site = Site(self._plan.node, self._plan.state_dir, self._clock, self._hook_log,
                     Pods(plan.name, self._clock, self._hook_log))
-        group, notifier = build(plan, timing, site, loop.post)
+        parts = build(plan, timing, site, loop.post)
+        group, notifier, check = parts.group, parts.notifier, parts.check
         stack.push_async_callback(lambda: group.close(self._clock.now().plus(_LAST_WORDS)))
         store = ElectionStore(client, keys, self._plan.node, plan.priority, timing, self._clock, loop.post)
         stack.push_async_callback(store.close)
@@ -181,14 +182,18 @@ class Agent:
 
         def publish(status: Status) -> None:
             self._publish(status)
-            if notifier is not None:
-                notifier.publish(status)
+            for told in (notifier, check):
+                if told is not None:
+                    told.publish(status)
 
+        # Closed after the notifier, as both run in one pod.
+        if check is not None:
+            stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
         if notifier is not None:
             stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
         guard = GuardPort(self._link, keys, plan.name, group, self._hook_log)
         ports = Ports(store, guard, group, memory.remember, publish)
-        return loop, ports, [store.run(), memory.run()]
+        return loop, ports, [store.run(), memory.run(), *([check.run()] if check else [])]
 
     # --- news in and out ---
 
@@ -221,6 +226,8 @@ class Agent:
     # --- what must not cost a leadership when it fails ---
 
     async def _serve(self) -> None:
+        if not self._plan.api.socket:
+            return
         try:
             await ApiServer(self._plan, self._report).run()
         except (LeaderdError, OSError) as error:

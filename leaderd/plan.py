@@ -48,6 +48,17 @@ class NotifyPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckPlan:
+    """The health check of an election; durations in seconds, `rise` and `fall` in results in a row."""
+
+    command: tuple[str, ...]
+    interval: float = 2.0
+    timeout: float = 1.0
+    rise: int = 2
+    fall: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class ElectionPlan:
     """One election. Durations in seconds, `ttl` in whole seconds; see INTERFACES.md §2 for the words."""
 
@@ -67,6 +78,7 @@ class ElectionPlan:
     watchdog_device: str = "/dev/watchdog"
     resources: tuple[ResourcePlan, ...] = ()
     notify: NotifyPlan | None = None
+    check: CheckPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,7 @@ class Plan:
 
 
 def _election(fields: dict[str, Any]) -> ElectionPlan:
-    notify = fields["notify"]
+    notify, check = fields["notify"], fields["check"]
     return ElectionPlan(
         **{
             **fields,
@@ -109,5 +121,6 @@ def _election(fields: dict[str, Any]) -> ElectionPlan:
             "fence_command": tuple(fields["fence_command"]),
             "resources": tuple(ResourcePlan(**resource) for resource in fields["resources"]),
             "notify": notify and NotifyPlan(tuple(notify["command"]), notify["timeout"]),
+            "check": check and CheckPlan(**{**check, "command": tuple(check["command"])}),
         }
     )

@@ -101,7 +101,7 @@ class Report:
             # Only a leader's remaining lease says anything about leading.
             "valid_for": self.lease_left(status) if status.state is State.LEADER else 0.0,
             "paused": False,
-            "healthy": status.state is not State.FENCED,
+            "healthy": status.healthy and status.state is not State.FENCED,
             "since": entry.since,
             "blocked": status.blocked,
             "candidates": [

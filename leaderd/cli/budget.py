@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from leaderd.core.lease import ETCD_LEADER_CHANGE, WAITER_FACTOR, Timing
-from leaderd.plan import ElectionPlan, ResourcePlan
+from leaderd.plan import CheckPlan, ElectionPlan, ResourcePlan
 
 _WIDTH = 76
 # Etcd looks for expired leases every 0.5 s, the waiter for evidence every 0.1 s, and both need a moment.
@@ -61,10 +61,14 @@ def failovers(plan: ElectionPlan, timing: Timing) -> list[tuple[str, str, str]]:
     expiry = timing.ttl + _EXPIRY_LATE
     notice = timing.retry_period + timing.attempt_timeout
     kept = timing.stop_after >= timing.retry_period + ETCD_LEADER_CHANGE + timing.attempt_timeout - 1e-9
-    uncovered = [r.name for r in plan.resources if not covered_without_us(r, plan)]
+    uncovered = [
+        f"what {r.name} detaches" if r.type == "process" else r.name
+        for r in plan.resources if not covered_without_us(r, plan)
+    ]
     outside = f"; {', '.join(uncovered)} would run on: outside the promise" if uncovered else ""
     return [
         ("planned stop", _seconds(stop + _HAND_OVER), "stop hooks, then the key is given up"),
+        *_unhealthy(plan.check, stop),
         ("agent killed", _seconds(stop + _HAND_OVER), "the guard stops, then gives the key up"),
         (
             "agent hangs",
@@ -97,6 +101,15 @@ def failovers(plan: ElectionPlan, timing: Timing) -> list[tuple[str, str, str]]:
     ]
 
 
+def _unhealthy(check: CheckPlan | None, stop: float) -> list[tuple[str, str, str]]:
+    """Return the row of a check; from the illness to its verdict the node leads on."""
+    if check is None:
+        return []
+    verdict = check.interval + (check.fall - 1) * max(check.interval, check.timeout) + check.timeout
+    why = f"the check says so {_seconds(verdict)} after it began; then as planned"
+    return [("unhealthy", _seconds(stop + _HAND_OVER), why)]
+
+
 def _revoked_unreleased(timing: Timing) -> float:
     """Return how long the next in line waits for a holder that says nothing more (rule R6c)."""
     return WAITER_FACTOR * timing.window + timing.margin + _HAND_OVER
@@ -106,7 +119,8 @@ def enforcers(plan: ElectionPlan) -> list[tuple[str, str, str, str, str, str]]:
     """Return for each resource who can stop it: name, type, agent, kernel, guard, without any of us."""
     rows = []
     for resource in plan.resources:
-        kernel = "yes" if ended_by_kernel(resource) else "no"
+        alone = "the process, not what it detaches" if resource.type == "process" else "no"
+        kernel = "yes" if ended_by_kernel(resource) else alone
         last = kernel if kernel == "yes" or "watchdog" not in plan.fence else "watchdog device"
         rows.append((resource.name, resource.type, "yes", kernel, "yes", last))
     return rows

@@ -65,7 +65,11 @@ def _missing_programs(plan: Plan) -> Iterator[str]:
         commands = [(f"{prefix}.fence_command", list(election.fence_command))]
         if election.notify:
             commands.append((f"{prefix}.notify.command", list(election.notify.command)))
+        if election.check:
+            commands.append((f"{prefix}.check.command", list(election.check.command)))
         for resource in election.resources:
+            ready = resource.settings.get("ready", {})
+            commands.append((f"{prefix}.resource.{resource.name}.ready.command", ready.get("command", [])))
             commands += [
                 (f"{prefix}.resource.{resource.name}.{key}", resource.settings.get(key, []))
                 for key in ("command", "start", "stop", "monitor")

@@ -1,4 +1,4 @@
-"""Loads the configuration of `run` and `check`. Imports pydantic, so only they may import this."""
+"""Loads the configuration of `run`, `exec` and `check`. Imports pydantic, so only they may import this."""
 
 import os
 import socket
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from leaderd.config.execute import Wanted, load_exec
 from leaderd.config.load import Loaded, Machine, load
 from leaderd.config.source import chosen_file, read
 
@@ -16,10 +17,22 @@ def load_configuration(config: str | None, options: Mapping[str, Any]) -> Loaded
     Raises:
         ConfigError: With everything that is wrong.
     """
-    machine = Machine(
+    return load(read(chosen_file(config, os.environ)), options, _machine())
+
+
+def load_command(config: str | None, wanted: Wanted, options: Mapping[str, Any]) -> Loaded:
+    """Return the same for `exec`: the plan of a daemon that serves one command.
+
+    Raises:
+        ConfigError: With everything that is wrong.
+    """
+    return load_exec(read(chosen_file(config, os.environ)), wanted, options, _machine())
+
+
+def _machine() -> Machine:
+    return Machine(
         environ=os.environ,
         uid=os.geteuid(),
         hostname=socket.gethostname(),
         terminal=sys.stderr.isatty(),
     )
-    return load(read(chosen_file(config, os.environ)), options, machine)

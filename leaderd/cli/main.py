@@ -17,6 +17,7 @@ from leaderd.version import VERSION
 # name → (module:object, what it does). Here and not in the modules, so that --help loads none of them.
 COMMANDS = {
     "run": ("leaderd.cli.run:run", "Run the daemon, in the foreground."),
+    "exec": ("leaderd.cli.exec:execute", "Run a command only while this node leads."),
     "status": ("leaderd.cli.status:status", "Show this node and what it knows of the others."),
     "watch": ("leaderd.cli.watch:watch", "Print one line per change."),
     "check": ("leaderd.cli.check:check", "Validate a configuration and draw its time budget."),

@@ -32,9 +32,14 @@ _DAEMON_OPTIONS = (
     ("--http", "ADDRESS", 'HTTP address; only "" (off) for now.'),
     ("--log", "FORMAT", "auto, text or json."),
 )
+_TTL = "Its lease; default 10."
+_OF_EXEC = {
+    "--state-dir": "Journal and lock, kept; default: a directory that is removed at the end.",
+    "--socket": "Unix socket to listen on; default: none.",
+}
 _QUICK_OPTIONS = (
     ("--election", "NAME", "Without [[election]] in a file: compete in this one."),
-    ("--ttl", "SECONDS", "Its lease; default 10."),
+    ("--ttl", "SECONDS", _TTL),
     ("--on-start", "CMD", "Run without a shell when this node has won."),
     ("--on-stop", "CMD", "Run without a shell when it has lost, and once at the start."),
     ("--vip", "ADDR/LEN@IFACE", "An address to hold while leading; repeatable."),
@@ -48,6 +53,17 @@ def daemon_options(function: _Function) -> _Function:
         multiple = name in _REPEATABLE
         function = click.option(name, metavar=metavar, help=text, multiple=multiple)(function)
     return config_option(function)
+
+
+def exec_options(function: _Function) -> _Function:
+    """Add the options of a command that brings its election along."""
+    for name, metavar, text in reversed(_DAEMON_OPTIONS):
+        if name == "--http":
+            continue
+        text = _OF_EXEC.get(name, text)  # noqa: PLW2901 - what differs is said differently
+        function = click.option(name, metavar=metavar, help=text, multiple=name in _REPEATABLE)(function)
+    ttl = click.option("--ttl", metavar="SECONDS", type=int, envvar="LEADERD_TTL", help=_TTL)
+    return config_option(ttl(function))
 
 
 def socket_path(socket: str | None, config: str | None, environ: Mapping[str, str]) -> str:

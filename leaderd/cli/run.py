@@ -102,16 +102,28 @@ def become_guard(plan: Plan, lock: int) -> NoReturn:
         plan: Everything the daemon needs to know.
         lock: Descriptor of the lock, to be kept open.
     """
-    memory = os.memfd_create("leaderd-plan", 0)
-    text = json.dumps({"plan": json.loads(plan.encode())}).encode()
-    while text:
-        text = text[os.write(memory, text):]
-    os.lseek(memory, 0, os.SEEK_SET)
-    # -P keeps the working directory off the module path; only somebody who ran us from there already
-    # (`python -m leaderd`) trusts it.
-    trusted = ["-P"] if sys.path[0] != os.getcwd() else []
-    arguments = [sys.executable, *trusted, "-m", _GUARD]
+    memory = plan_file({"plan": json.loads(plan.encode())})
+    arguments = [*interpreter(), "-m", _GUARD]
     arguments += ["--plan-fd", str(memory), "--lock-fd", str(lock)]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, arguments, os.environ)
+
+
+def plan_file(fields: dict[str, Any]) -> int:
+    """Return an inheritable descriptor of a file that has no name and holds this as JSON."""
+    memory = os.memfd_create("leaderd-plan", 0)
+    text = json.dumps(fields).encode()
+    while text:
+        text = text[os.write(memory, text):]
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
+
+
+def interpreter() -> list[str]:
+    """Return how to run a module of ours in place of this process.
+
+    -P keeps the working directory off the module path; only somebody who ran us from there already
+    (`python -m leaderd`) trusts it.
+    """
+    return [sys.executable, *(["-P"] if sys.path[0] != os.getcwd() else [])]

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from leaderd.config import model
 from leaderd.config.explain import Report, dotted, show
+from leaderd.config.processes import process_plan
 from leaderd.config.vip import is_vip, vip_plan
 from leaderd.core.lease import Timing, default_parts
 from leaderd.errors import InvariantError
-from leaderd.plan import ElectionPlan, NotifyPlan, ResourcePlan
+from leaderd.plan import CheckPlan, ElectionPlan, NotifyPlan, ResourcePlan
 
+_Table = TypeVar("_Table", bound=model.Table)
 _SUB_TABLES = ("resource", "check", "notify")
 _PARTS = ("retry_period", "attempt_timeout", "stop_timeout", "kill_time")
 _LISTS = {"election": "[[election]]", "resource": "[[election.resource]]"}
@@ -51,9 +53,8 @@ def election_plan(
     """
     own = {key: value for key, value in raw.items() if key not in _SUB_TABLES}
     table = report.checked(model.Election, own, prefix)
-    if "check" in raw:
-        report.problem(f"{prefix}.check", "is not supported yet; leave it out")
-    notify = _notify(raw, prefix, report)
+    notify = _sub_table(raw, prefix, "notify", model.Notify, report)
+    check = _sub_table(raw, prefix, "check", model.Check, report)
     tables = list_of_tables(raw.get("resource", []), f"{prefix}.resource", report)
     resources = _resources(tables, f"{prefix}.resource", report)
     vip = any(map(is_vip, tables))
@@ -83,7 +84,8 @@ def election_plan(
         fence_command=tuple(table.fence_command),
         watchdog_device=absolute(table.watchdog_device),
         resources=tuple(resources),
-        notify=notify,
+        notify=NotifyPlan(tuple(notify.command), notify.timeout) if notify else None,
+        check=CheckPlan(**{**check.model_dump(), "command": tuple(check.command)}) if check else None,
     )
 
 
@@ -127,14 +129,15 @@ def _check_fence(table: model.Election, prefix: str, report: Report) -> None:
         report.warning(f"{prefix}.watchdog_device", 'has no effect as long as fence does not name "watchdog"')
 
 
-def _notify(raw: Mapping[str, Any], prefix: str, report: Report) -> NotifyPlan | None:
-    if "notify" not in raw:
+def _sub_table(
+    raw: Mapping[str, Any], prefix: str, key: str, kind: type[_Table], report: Report
+) -> _Table | None:
+    if key not in raw:
         return None
-    if not isinstance(raw["notify"], dict):
-        report.problem(f"{prefix}.notify", f"must be a table, not {show(raw['notify'])}")
+    if not isinstance(raw[key], dict):
+        report.problem(f"{prefix}.{key}", f"must be a table, not {show(raw[key])}")
         return None
-    table = report.checked(model.Notify, raw["notify"], f"{prefix}.notify")
-    return NotifyPlan(tuple(table.command), table.timeout) if table else None
+    return report.checked(kind, raw[key], f"{prefix}.{key}")
 
 
 def _resources(tables: list[Mapping[str, Any]], key: str, report: Report) -> list[ResourcePlan]:
@@ -158,6 +161,10 @@ def _resource(raw: Mapping[str, Any], prefix: str, report: Report) -> ResourcePl
         return None
     if is_vip(raw):
         return vip_plan(raw, prefix, report)
+    return process_plan(raw, prefix, report) if kind == "process" else _script_plan(raw, prefix, report)
+
+
+def _script_plan(raw: Mapping[str, Any], prefix: str, report: Report) -> ResourcePlan | None:
     table = report.checked(model.Script, raw, prefix)
     if table is None or not _script_adds_up(table, prefix, report):
         return None
@@ -167,6 +174,8 @@ def _resource(raw: Mapping[str, Any], prefix: str, report: Report) -> ResourcePl
 
 def _script_adds_up(table: model.Script, prefix: str, report: Report) -> bool:
     before = len(report.problems)
+    if table.restart and table.monitor_interval is None:
+        report.problem(f"{prefix}.restart", "has no effect without monitor_interval")
     if table.command is not None:
         for action in ("start", "stop", "monitor"):
             if getattr(table, action) is not None:

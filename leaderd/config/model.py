@@ -8,7 +8,7 @@ a key that is accepted and has no effect would be a promise that is not kept.
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_interface
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -19,8 +19,8 @@ NAME_RULE = "must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit"
 ROOT = r"^(/[A-Za-z0-9._-]+)+$"
 # Source: `dev_valid_name` in net/core/dev.c; a colon would be an alias of old.
 _NOT_IN_INTERFACE = re.compile(r"[\s/:\0]|[^\x21-\x7e]")
-SUPPORTED_TYPES = ("script", "vip")
-LATER_TYPES = ("mount", "process", "systemd", "ocf")
+SUPPORTED_TYPES = ("script", "vip", "process")
+LATER_TYPES = ("mount", "systemd", "ocf")
 
 
 def _text(value: str) -> str:
@@ -29,24 +29,42 @@ def _text(value: str) -> str:
     return value
 
 
-def _endpoint(value: str) -> str:
-    remedy = "write it as http://HOST:PORT or https://HOST:PORT"
+def _url(value: str, remedy: str) -> SplitResult:
     try:
         parts = urlsplit(value)
-        host, port = parts.hostname, parts.port
+        host, _port = parts.hostname, parts.port
     except ValueError as error:
         raise ValueError(f"is no URL ({error}); {remedy}") from error
+    if any(char.isspace() or not char.isprintable() for char in value):
+        raise ValueError(f"has a blank or control character in it; {remedy}")
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError(f"is no URL that etcd answers at; {remedy}")
-    if not port:
+        raise ValueError(f"is no URL that anybody answers at; {remedy}")
+    return parts
+
+
+def _endpoint(value: str) -> str:
+    remedy = "write it as http://HOST:PORT or https://HOST:PORT"
+    parts = _url(value, remedy)
+    if not parts.port:
         raise ValueError(f"has no port; {remedy} (etcd's own is 2379)")
     if parts.username is not None or parts.password is not None:
         raise ValueError("has a user in it; use user and password_file")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"has something behind the port; {remedy}")
-    if any(char.isspace() or not char.isprintable() for char in value):
-        raise ValueError(f"has a blank or control character in it; {remedy}")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _host_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("is no HOST:PORT")
+    return value
+
+
+def _page(value: str) -> str:
+    if not _url(value, "write it as http://HOST[:PORT]/PATH").geturl().isascii():
+        raise ValueError("must be of ASCII characters; write others as %XX")
+    return value
 
 
 def _only(value: object, remedy: str) -> AfterValidator:
@@ -91,6 +109,8 @@ Path = Annotated[str, Field(min_length=1), AfterValidator(_text)]
 Name = Annotated[str, Field(pattern=NAME)]
 # A day: longer than anything here may sensibly take, and far below where clocks and timers overflow.
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+Count = Annotated[int, Field(ge=1, le=1000)]
+Restarts = Annotated[int, Field(ge=0, le=1000)]
 Command = Annotated[list[Text], Field(min_length=1)]
 VipAddress = Annotated[str, AfterValidator(_address)]
 FenceStep = Literal["kill", "watchdog", "reboot", "command"]
@@ -142,6 +162,16 @@ class Notify(Table):
     timeout: Seconds = 5.0
 
 
+class Check(Table):
+    """`[election.check]`."""
+
+    command: Command
+    interval: Seconds = 2.0
+    timeout: Seconds = 1.0
+    rise: Count = 2
+    fall: Count = 3
+
+
 class Budget(Table):
     """The time budget within `[[election]]`. None stands for a scaled default."""
 
@@ -183,6 +213,27 @@ class Script(Table):
     monitor: Command | None = None
     monitor_interval: Seconds | None = None
     contain: bool = False
+    restart: Restarts = 0
+
+
+class Ready(Table):
+    """`ready` of a process: at most one of the questions, and for how long it is asked."""
+
+    tcp: Annotated[str, AfterValidator(_host_port)] | None = None
+    http: Annotated[str, AfterValidator(_page)] | None = None
+    command: Command | None = None
+    exits: bool = False
+    timeout: Seconds = 10.0
+
+
+class Process(Table):
+    """`[[election.resource]]` of type process, without its `ready`."""
+
+    name: Name
+    type: Literal["process"]
+    command: Command
+    contain: bool = True
+    restart: Restarts = 0
 
 
 class Vip(Table):

@@ -26,6 +26,8 @@ from leaderd.instant import Instant
 
 # A rest this short is the rounding of a sum: asking for less would not move the clock (seconds).
 TIMER_RESOLUTION = 1e-4
+# The reason that a node with a failed check gives for not competing.
+UNHEALTHY = "unhealthy"
 
 
 class Election:
@@ -55,6 +57,7 @@ class Election:
         self._join_at: Instant | None = None
         self._join_backoff = Backoff(0.1, 2.0)
         self._start_backoff = Backoff(1.0, 60.0)
+        self._illness = ""
         self._closing = ""
         self._finished = False
         self._published: Status | None = None
@@ -123,6 +126,7 @@ class Election:
             stop_at=session.lease.stop_at if session else None,
             candidates=view.queue,
             blocked=self.history.blocked,
+            healthy=not self._illness,
         )
 
     def _publish(self) -> None:
@@ -166,6 +170,8 @@ class Election:
                 self._close(now, "shutdown")
             case e.GuardLost():
                 self._close(now, "guard-died")
+            case e.HealthChanged():
+                self._on_health(event, now)
             case e.QueueChanged():
                 self._on_queue(event, now)
             case e.SessionEvent():
@@ -193,6 +199,7 @@ class Election:
 
     def _on_started(self, event: e.Started) -> None:
         self.history = History(event.known)
+        self._illness = "" if event.healthy else "no check has succeeded yet"
         self._remains.begin(event)
         if self._remains.dirty:
             self._become(State.FENCED, "startup", self._remains.dirty)
@@ -203,6 +210,8 @@ class Election:
             return
         if self._closing:
             self._finish(clean=True)
+        elif self._illness:
+            self._become(State.STANDBY, UNHEALTHY, self._illness)
         elif self._join_at is None or now.wait_until(self._join_at) <= 0:
             self._join_at, self._joining = None, True
             self._serial += 1
@@ -221,14 +230,27 @@ class Election:
         """Stop for good: resources first, then the release, then the end."""
         if not self._closing or reason == "guard-died":
             self._closing = reason
-        if self._session is not None and self._term is not None:
-            self._demote(now, reason)
-        elif self.state is State.FENCED:
+        if self.state is State.FENCED:
             self._finish(clean=False)
+        else:
+            self._withdraw(now, reason)
+
+    def _withdraw(self, now: Instant, reason: str, detail: str = "") -> None:
+        """Compete no longer: step down in order, or leave the queue."""
+        if self._session is not None and self._term is not None:
+            self._demote(now, reason, detail)
         elif self._session is not None or self._joining:
             self._joining = False
             self._end_session(give_up=True)
-            self._become(State.STANDBY, reason)
+            self._become(State.STANDBY, reason, detail)
+
+    def _on_health(self, event: e.HealthChanged, now: Instant) -> None:
+        """Keep an ill node out; a recovered one queues up as soon as nothing else keeps it out."""
+        self._illness = "" if event.healthy else event.detail or "the check fails"
+        if self._illness:
+            self._withdraw(now, UNHEALTHY, self._illness)
+        elif self.state is State.STANDBY and self.reason == UNHEALTHY:
+            self._become(State.STANDBY, "")
 
     def _finish(self, *, clean: bool) -> None:
         if not self._finished:

@@ -44,6 +44,8 @@ class Started(Event):
     """A term of an earlier run that is not released yet."""
     unclean: int = 0
     """Token of an earlier term whose stop has not succeeded yet; 0 for none. Not released until it has."""
+    healthy: bool = True
+    """Whether the node may lead; False where a health check has still to say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,16 @@ class Tick(Event):
 @dataclass(frozen=True, slots=True)
 class Shutdown(Event):
     """Stop the resources, release, and be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChanged(Event):
+    """The node's own check says that it may lead, or that it may not."""
+
+    healthy: bool
+    """It may lead."""
+    detail: str
+    """One line for people, why not."""
 
 
 @dataclass(frozen=True, slots=True)

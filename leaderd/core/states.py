@@ -71,6 +71,8 @@ for _state in State:
         _ROWS[_state, _last] = {
             _C: {_S}, _P: {_D, _S}, _L: {_D}
         }.get(_state, {_state})
+    # Health that returns, or news about an illness already known, leaves every state as it is.
+    _ROWS[_state, e.HealthChanged] = {_state} | _ROWS[_state, e.Shutdown]
 
 TRANSITIONS: dict[Pair, frozenset[State]] = {
     pair: frozenset(states | _LATE[pair[0]]) for pair, states in _ROWS.items()

@@ -22,6 +22,7 @@ class Status:
         stop_at: The own session's `stop_at`; None without a session.
         candidates: The queue.
         blocked: Why nobody may be promoted here (`revision-regressed`), or "".
+        healthy: The node's own check says that it may lead; True where it has none.
     """
 
     election: str
@@ -34,3 +35,4 @@ class Status:
     stop_at: Instant | None = None
     candidates: tuple[CandidateKey, ...] = ()
     blocked: str = ""
+    healthy: bool = True

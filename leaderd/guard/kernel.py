@@ -5,6 +5,7 @@ import os
 import resource
 from contextlib import suppress
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _CAP_IPC_LOCK = 14
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
@@ -18,6 +19,14 @@ def adopt_orphans() -> None:
     Source: prctl(2), PR_SET_CHILD_SUBREAPER.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def signal_with_parent(number: int) -> None:
+    """Have the kernel send this signal to this process when its parent dies; exec keeps that.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def ask_for_priority() -> list[str]:

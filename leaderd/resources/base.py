@@ -1,7 +1,8 @@
 """What a resource is, and what a term tells it."""
 
+import asyncio
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from leaderd.core.lease import Lease
 from leaderd.instant import Instant
@@ -57,6 +58,8 @@ class Resource(Protocol):
     name: str
     monitor_interval: float
     """Seconds between two monitors; 0 for none."""
+    restarts: int
+    """How often it may be restarted in place before the node steps down."""
 
     @property
     def kind(self) -> str:
@@ -81,6 +84,12 @@ class Resource(Protocol):
 
         Raises:
             ResourceError: It does not, or cannot tell.
+        """
+
+    def ended(self) -> "asyncio.Future[Any] | None":
+        """Return what is done as soon as it has failed by itself; None where only a monitor can tell.
+
+        `monitor` then says why.
         """
 
     def extend(self, lease: Lease) -> None:

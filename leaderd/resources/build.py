@@ -10,11 +10,15 @@ from leaderd.core.events import Event
 from leaderd.core.lease import Timing
 from leaderd.errors import InvariantError
 from leaderd.plan import ElectionPlan, ResourcePlan
+from leaderd.resources.attached import STREAMS, Attached
 from leaderd.resources.base import Resource
+from leaderd.resources.check import HealthCheck
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
 from leaderd.resources.lifetime import Lifetimes
 from leaderd.resources.notify import Notifier
+from leaderd.resources.process import Process, ProcessSpec
+from leaderd.resources.ready import Ready
 from leaderd.resources.runner import HookRunner
 from leaderd.resources.script import Script
 
@@ -42,10 +46,17 @@ class Site:
         return HookRunner(election, self.node, self.state_dir, self.clock, self.log, pods)
 
 
-def build(
-    plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]
-) -> tuple[ResourceGroup, Notifier | None]:
-    """Return the resource group of an election and its notifier, if it has one."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs an election's commands."""
+
+    group: ResourceGroup
+    notifier: Notifier | None
+    check: HealthCheck | None
+
+
+def build(plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]) -> Parts:
+    """Return the resource group of an election, its notifier and its check, if it has them."""
     runner = site.runner(plan.name, site.pods)
     lifetimes = Lifetimes()
     resources = [
@@ -53,18 +64,38 @@ def build(
         else _resource(resource, plan, site, runner)
         for resource in plan.resources
     ]
-    group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods)
-    if plan.notify is None:
-        return group, None
+    group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods, site.log)
+    name, clock, log = plan.name, site.clock, site.log
     # Processes that belong to no election: the guard's fencing of this one must not take them.
-    aside = site.runner(plan.name, Pods("", site.clock, site.log))
-    notifier = Notifier(plan.name, plan.notify, site.clock, site.log, aside)
-    return group, notifier
+    aside = Pods("", clock, log)
+    notifier = Notifier(name, plan.notify, clock, log, site.runner(name, aside)) if plan.notify else None
+    check = HealthCheck(name, plan.check, clock, log, site.runner(name, aside), post) if plan.check else None
+    return Parts(group, notifier, check)
 
 
 def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Resource:
-    if resource.type != "script":
-        raise InvariantError(f"{resource.name}: the configuration let an unknown type pass: {resource.type}")
+    match resource.type:
+        case "script":
+            return _script(resource, plan, site, runner)
+        case "process":
+            process = _process(resource, site, runner)
+            link = resource.settings.get("link")
+            return process if link is None else Attached(process, link, site.clock)
+    raise InvariantError(f"{resource.name}: the configuration let an unknown type pass: {resource.type}")
+
+
+def _process(resource: ResourcePlan, site: Site, runner: HookRunner) -> Process:
+    settings = resource.settings
+    ready = settings.get("ready", {})
+    spec = ProcessSpec(
+        tuple(settings["command"]), settings["contain"], settings["restart"],
+        Ready(**{**ready, "command": tuple(ready.get("command", ()))}),
+        STREAMS if "link" in settings else None,
+    )
+    return Process(resource.name, spec, clock=site.clock, runner=runner)
+
+
+def _script(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Script:
     settings = resource.settings
     verbs = ("start", "stop", "monitor")
     if command := settings.get("command"):
@@ -76,6 +107,7 @@ def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: Ho
         commands,
         monitor_interval=settings.get("monitor_interval", 0.0),
         contain=settings.get("contain", False),
+        restart=settings.get("restart", 0),
         stop_timeout=plan.stop_timeout,
         clock=site.clock,
         runner=runner,

@@ -21,6 +21,7 @@ from leaderd import hookenv
 from leaderd.clock import Clock
 from leaderd.errors import ResourceError
 from leaderd.instant import Instant
+from leaderd.resources.keeper import MAIN
 from leaderd.resources.waiting import done_by
 
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -45,22 +46,29 @@ class Run:
 
     Attributes:
         done: Its exit code, 128 + n for signal n; or a ResourceError when the pod has died.
+        left: True once its own process has ended well, and what that left behind runs on; with LAST only.
         failure: Why it could not be executed, or "".
+        pod: That it runs in.
     """
 
     def __init__(self, pod: "Pod", number: int) -> None:
         self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.left: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.failure = ""
-        self._pod = pod
+        self.pod = pod
         self._number = number
 
     def term(self) -> None:
         """Send SIGTERM to its process group. From now on it is done when nothing of it is left."""
-        self._pod.order({"do": "term", "id": self._number})
+        self.pod.order({"do": "term", "id": self._number})
 
     def kill(self) -> None:
         """Send SIGKILL to it and all its descendants; done when nothing of it is left."""
-        self._pod.order({"do": "kill", "id": self._number})
+        self.pod.order({"do": "kill", "id": self._number})
+
+    def signal(self, number: int) -> None:
+        """Send one of `keeper.FORWARDED` to its process group."""
+        self.pod.order({"do": "signal", "id": self._number, "signal": number})
 
 
 class Pod:
@@ -96,13 +104,17 @@ class Pod:
         """Return whether it serves, as far as can be known."""
         return self._link.fileno() >= 0 and self._process.poll() is None
 
-    def run(self, argv: Sequence[str], env: dict[str, str], output: int) -> Run:
+    def run(
+        self, argv: Sequence[str], env: dict[str, str], streams: Sequence[int], ends: str = MAIN
+    ) -> Run:
         """Start a hook.
 
         Args:
             argv: Program and arguments.
             env: The whole environment.
-            output: Descriptor for its standard output and error; the caller closes it afterwards.
+            streams: Descriptor for its standard output and error, or three, that of its standard input
+                first; the caller closes them afterwards.
+            ends: When it is over; see `keeper`.
 
         Raises:
             ResourceError: The pod has just died.
@@ -112,9 +124,9 @@ class Pod:
         # Through a file, since an environment may be larger than a packet.
         request = os.memfd_create("leaderd-hook")
         try:
-            os.write(request, json.dumps({"argv": list(argv), "env": env}).encode())
+            os.write(request, json.dumps({"argv": list(argv), "env": env, "ends": ends}).encode())
             os.lseek(request, 0, os.SEEK_SET)
-            self.order({"do": "run", "id": self._number}, (request, output))
+            self.order({"do": "run", "id": self._number}, (request, *streams))
         finally:
             os.close(request)
         return run
@@ -149,6 +161,8 @@ class Pod:
                 self.ready.set_result(None)
         elif "failed" in answer:
             self._runs[answer["id"]].failure = answer["failed"]
+        elif "left" in answer:
+            self._runs[answer["id"]].left.set_result(True)
         elif not (run := self._runs.pop(answer["id"])).done.done():
             run.done.set_result(answer["exit"])
 
@@ -234,6 +248,10 @@ class Pods:
     def lost(self) -> "asyncio.Future[None] | None":
         """Return what tells that the term's pod has ended, or None when there is no pod."""
         return self._contained[-1].ended if self._contained else None
+
+    def broken(self) -> bool:
+        """Return whether the term's pod has died by itself."""
+        return bool(self._contained) and not self._contained[-1].alive()
 
     async def end_term(self, until: Instant) -> None:
         """End everything contained.

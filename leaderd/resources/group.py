@@ -13,8 +13,9 @@ from leaderd.core.lease import Lease, Timing
 from leaderd.errors import InvariantError, LeaderdError, ResourceError
 from leaderd.instant import Instant
 from leaderd.resources.base import Expecting, Resource, StopCommand, Term
-from leaderd.resources.contain import Pods
+from leaderd.resources.contain import Log, Pods
 from leaderd.resources.waiting import done_by
+from leaderd.resources.watch import Shop, Watch
 
 Task = asyncio.Task[None]
 
@@ -29,6 +30,7 @@ class ResourceGroup:
         clock: For deadlines.
         post: Takes the events.
         pods: The processes that run hooks, ended with each term; None where no resource has hooks.
+        log: Takes restarts in place.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class ResourceGroup:
         clock: Clock,
         post: Callable[[Event], None],
         pods: Pods | None = None,
+        log: Log = lambda *_, **__: None,
     ) -> None:
         self.election = election
         self._resources = tuple(resources)
@@ -49,6 +52,9 @@ class ResourceGroup:
         self._term = Term(token=0, lease=0, reason="")
         self._lease: Lease | None = None
         self._states = {resource.name: "unknown" for resource in resources}
+        self._shop = Shop(
+            election, self._resources, timing, clock, pods, log, self._states, self._current_lease
+        )
         # Unfinished tasks, oldest first, and those of them that a stop puts an end to.
         self._tasks: list[Task] = []
         self._stoppable: list[Task] = []
@@ -113,7 +119,7 @@ class ResourceGroup:
         except Exception as error:  # noqa: BLE001 - a bug in a kind must not leave the core waiting
             self._post(StartFailed(action.token, describe(error)))
             return
-        self._stoppable = [self._begin(self._watch(action.token))]
+        self._stoppable = [self._begin(self._watch(action.token, self._term))]
         self._post(ResourcesStarted(action.token))
 
     async def _start_all(self, deadline: Instant) -> None:
@@ -172,35 +178,11 @@ class ResourceGroup:
             return [describe(error)]
         return []
 
-    async def _watch(self, token: int) -> None:
+    async def _watch(self, token: int, term: Term) -> None:
         try:
-            await self._monitor_until_failure()
+            await Watch(self._shop, term).run()
         except Exception as error:  # noqa: BLE001 - as in _start
             self._post(ResourceFailed(token, describe(error)))
-
-    async def _monitor_until_failure(self) -> None:
-        monitored = [resource for resource in self._resources if resource.monitor_interval > 0]
-        due = [(self._clock.now().plus(resource.monitor_interval), resource) for resource in monitored]
-        lost = self._pods and self._pods.lost()
-        wake = lost or asyncio.get_running_loop().create_future()
-        while due:
-            due.sort(key=lambda entry: entry[0])
-            at, resource = due.pop(0)
-            if await done_by(self._clock, at, wake):
-                break
-            await self._monitor(resource)
-            due.append((self._clock.now().plus(resource.monitor_interval), resource))
-        if lost:
-            # Not awaited itself: a cancelled wait would cancel what others look at.
-            await asyncio.wait({lost})
-            raise ResourceError("the contained processes have all died")
-
-    async def _monitor(self, resource: Resource) -> None:
-        try:
-            await resource.monitor(self._term)
-        except Exception:
-            self._states[resource.name] = "failed"
-            raise
 
 
 def describe(error: Exception) -> str:

@@ -92,8 +92,8 @@ def has_children() -> bool:
     return True
 
 
-def kill_descendants(root: int) -> bool:
-    """Send SIGKILL to everything below `root`; return whether there was anything.
+def kill_descendants(root: int, number: int = signal.SIGKILL) -> bool:
+    """Send a signal to everything below `root`; return whether there was anything.
 
     One call may miss what is forked meanwhile: repeat until nothing is found.
     """
@@ -107,5 +107,5 @@ def kill_descendants(root: int) -> bool:
         below |= more
     for pid in below - {root}:
         with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
     return len(below) > 1

@@ -14,10 +14,13 @@ hook has ended by itself, daemons pass on to the pod.
 Started with `python -I -S`, without the site's packages: standard library and our own modules only. The
 agent speaks over a SEQPACKET socket, our standard input, one JSON object a packet:
 
-    {"do": "run", "id": n} + two descriptors: a file with {"argv": […], "env": {…}}, the output pipe
+    {"do": "run", "id": n} + descriptors: a file with {"argv": […], "env": {…}, "ends": …}, and the
+                                output pipe, or standard input, output and error
     {"do": "term", "id": n}     SIGTERM to the hook's process group
     {"do": "kill", "id": n}     SIGKILL to the hook and all its descendants
+    {"do": "signal", "id": n, "signal": n}   one of keeper.FORWARDED to the hook's process group
     answers: {"ready": true} | {"error": why} | {"id": n, "failed": why} | {"id": n, "exit": code}
+             | {"id": n, "left": true}   its own process has ended well, what it has left behind runs on
 
 The signal `namespace.END` ends the pod.
 """
@@ -32,7 +35,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from leaderd.resources import kernel, namespace
-from leaderd.resources.keeper import DEAF_TO, KILL, ORDERS, TERM, Keeper
+from leaderd.resources.keeper import DEAF_TO, KILL, ORDERS, PASS, TERM, Keeper
 
 
 def main() -> NoReturn:
@@ -92,7 +95,7 @@ class Pod:
 
     def _obey(self) -> None:
         try:
-            packet, files, _, _ = socket.recv_fds(self.link, 4096, 2)
+            packet, files, _, _ = socket.recv_fds(self.link, 4096, 4)
         except OSError:
             packet, files = b"", []
         if not packet:
@@ -104,24 +107,24 @@ class Pod:
             return
         for keeper, number in self.keepers.items():
             if number == order["id"]:
-                os.kill(keeper, TERM if order["do"] == "term" else KILL)
+                os.kill(keeper, {"term": TERM, "kill": KILL}.get(order["do"]) or PASS[order["signal"]])
 
-    def _run(self, number: int, request: int, output: int) -> None:
-        for file in (request, output):
+    def _run(self, number: int, request: int, *streams: int) -> None:
+        for file in (request, *streams):
             os.set_inheritable(file, False)
         parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)
         try:
             keeper = os.fork()
             if keeper == 0:
-                kernel.in_child(lambda: Keeper(self.link, number).keep(parent, request, output))
+                kernel.in_child(lambda: Keeper(self.link, number).keep(parent, request, streams))
             self.keepers[keeper] = number
         except OSError as error:
             tell(self.link, {"id": number, "failed": f"fork: {error.strerror}"})
             tell(self.link, {"id": number, "exit": 126})
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERS)
-        os.close(request)
-        os.close(output)
+        for file in (request, *streams):
+            os.close(file)
 
     def _reap(self) -> None:
         for child, code in kernel.reaped():

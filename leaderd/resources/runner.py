@@ -11,6 +11,7 @@ from leaderd.errors import ResourceError
 from leaderd.instant import Instant
 from leaderd.resources.base import Term
 from leaderd.resources.contain import Log, Pods, Run
+from leaderd.resources.keeper import MAIN
 from leaderd.resources.output import Output
 from leaderd.resources.waiting import done_by
 
@@ -34,6 +35,8 @@ class Hook:
         argv: Program and arguments.
         contain: Whether all that it starts ends with the term.
         extra: Further environment.
+        ends: When it is over; see `keeper`.
+        streams: Descriptors of its standard input, output and error; None sends its output to the log.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Hook:
     argv: Sequence[str]
     contain: bool = False
     extra: dict[str, str] = field(default_factory=dict)
+    ends: str = MAIN
+    streams: tuple[int, int, int] | None = None
 
 
 class HookRunner:
@@ -76,11 +81,12 @@ class HookRunner:
             if left <= 0:
                 raise ResourceError("no time was left for it")
             await self._settle(deadline)
-            run, output = await self._launch(hook, term, term_at)
+            run, output = await self.launch(hook, term, term_at)
             try:
                 return await self._finish(run, term_at, deadline, left)
             finally:
-                output.drain()
+                if output:
+                    output.drain()
         except OSError as error:
             raise ResourceError(f"{hook.name}: {hook.action}: {error.strerror}") from error
         except ResourceError as error:
@@ -91,14 +97,24 @@ class HookRunner:
             raise ResourceError("an earlier hook could not be killed")
         self._left = None
 
-    async def _launch(self, hook: Hook, term: Term, term_at: Instant) -> tuple[Run, Output]:
+    async def launch(self, hook: Hook, term: Term, term_at: Instant) -> tuple[Run, Output | None]:
+        """Start a hook and do not wait for it; a call that is cancelled has started nothing.
+
+        Returns:
+            The run, and its output on the way into the log.
+
+        Raises:
+            ResourceError: There is nothing to run it, by `term_at`.
+        """
         pods = self.pods
         pod = await (pods.contained(term_at) if hook.contain else pods.plain(term_at))
         env = await self._environment(hook, term, term_at)
+        if hook.streams:
+            return pod.run(hook.argv, env, hook.streams, hook.ends), None
         read, write = os.pipe2(os.O_CLOEXEC)
         output = self._output(read, hook)
         try:
-            return pod.run(hook.argv, env, write), output
+            return pod.run(hook.argv, env, (write,), hook.ends), output
         finally:
             os.close(write)
 

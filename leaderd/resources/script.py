@@ -30,6 +30,7 @@ class Script:
         commands: Argument vectors by verb; a verb that is missing is never called.
         monitor_interval: Seconds between two monitors; 0 for none.
         contain: Whether all that the hook starts ends with the term.
+        restart: How often it may be restarted in place when its monitor fails.
         stop_timeout: Seconds that the guard gives its stop.
         clock: For deadlines.
         runner: Runs the hooks, one at a time for all resources of the election.
@@ -42,12 +43,14 @@ class Script:
         *,
         monitor_interval: float,
         contain: bool,
+        restart: int = 0,
         stop_timeout: float,
         clock: Clock,
         runner: HookRunner,
     ) -> None:
         self.name = name
         self.monitor_interval = monitor_interval if "monitor" in commands else 0.0
+        self.restarts = restart
         self._commands = commands
         self._contain = contain
         self._stop_timeout = stop_timeout
@@ -81,6 +84,9 @@ class Script:
             raise ResourceError(f"{self.name}: monitor says it is not running")
         if code:
             raise ResourceError(f"{self.name}: monitor {ended(code)}")
+
+    def ended(self) -> None:
+        """Nothing: only its monitor can tell."""
 
     def extend(self, lease: Lease) -> None:
         """Nothing to note: the kernel's part is the death of the agent, which the guard sees to."""

@@ -34,6 +34,8 @@ class Vip:
 
     kind = "vip"
     monitor_interval = MONITOR_INTERVAL
+    # What is removed is put back as it happens; what is lost for good is not to be had again here.
+    restarts = 0
 
     def __init__(self, name: str, setup: Setup, stop_timeout: float) -> None:
         self.name = name
@@ -85,6 +87,9 @@ class Vip:
         del term
         if self._hold is not None and self._hold.failure:
             raise ResourceError(f"{self.name}: {self._hold.failure}")
+
+    def ended(self) -> None:
+        """Nothing: the monitor tells."""
 
     def extend(self, lease: Lease) -> None:
         """Let the kernel keep the addresses as long as this lease allows."""

@@ -95,11 +95,19 @@ def test_a_short_ttl_shows_what_an_etcd_leader_change_costs() -> None:
 
 def test_the_enforcers_depend_on_containment_and_watchdog() -> None:
     """DESIGN: the table of enforcers."""
-    assert enforcers(loaded(good()).plan.elections[0]) == [("app", "script", "yes", "no", "yes", "no")]
+    server = ("server", "process", "yes", "yes", "yes", "yes")
+    plain = loaded(good()).plan.elections[0]
+    assert enforcers(plain) == [("app", "script", "yes", "no", "yes", "no"), server]
     contained = loaded(good(script__contain=True)).plan.elections[0]
-    assert enforcers(contained) == [("app", "script", "yes", "yes", "yes", "yes")]
+    assert enforcers(contained) == [("app", "script", "yes", "yes", "yes", "yes"), server]
+    loose = loaded(good(process__contain=False)).plan.elections[0]
+    assert enforcers(loose)[1][3] == "the process, not what it detaches"
+    lost = {cause: why for cause, _time, why in failovers(loose, timing_of(loose))}["guard and agent lost"]
+    assert "app, what server detaches would run on" in lost
     watched = loaded(good(election__fence=["kill", "watchdog"])).plan.elections[0]
-    assert enforcers(watched) == [("app", "script", "yes", "no", "yes", "watchdog device")]
+    assert enforcers(watched) == [
+        ("app", "script", "yes", "no", "yes", "watchdog device"), server
+    ]
     bare = loaded(good()).plan.elections[0]
     reasons = [
         why for cause, _time, why in failovers(bare, timing_of(bare)) if cause == "guard and agent lost"

@@ -49,8 +49,8 @@ WORDS = st.one_of(
     st.text(st.characters(exclude_characters="\0"), max_size=12),
     st.binary(max_size=6).map(lambda data: data.replace(b"\0", b"").decode("utf-8", "surrogateescape")),
 )
-# demo would start an etcd, and run a daemon if the words happened to be right.
-NAMES = st.sampled_from([name for name in COMMANDS if name not in ("demo", "run")])
+# demo would start an etcd, and run and exec a daemon if the words happened to be right.
+NAMES = st.sampled_from([name for name in COMMANDS if name not in ("demo", "run", "exec")])
 
 
 def outcome(arguments: list[str], stdin: bytes) -> tuple[int, str]:

@@ -14,7 +14,12 @@ GOOD: dict[str, Any] = {
     "election": [
         {
             "name": "db",
-            "resource": [{"name": "app", "type": "script", "command": ["/bin/app"]}],
+            "resource": [
+                {"name": "app", "type": "script", "command": ["/bin/app"]},
+                {"name": "server", "type": "process", "command": ["/bin/server"],
+                 "ready": {"tcp": "127.0.0.1:80"}},
+            ],
+            "check": {"command": ["/bin/check"]},
             "notify": {"command": ["/bin/notify"]},
         }
     ],
@@ -35,6 +40,9 @@ def good(**changes: Any) -> dict[str, Any]:
         "api": tables.setdefault("api", {}),
         "election": tables["election"][0],
         "script": tables["election"][0]["resource"][0],
+        "process": tables["election"][0]["resource"][1],
+        "ready": tables["election"][0]["resource"][1]["ready"],
+        "check": tables["election"][0]["check"],
         "vip": vip,
         "notify": tables["election"][0]["notify"],
     }

@@ -13,12 +13,16 @@ LABEL = {
     "api": "api",
     "election": "election.db",
     "script": "election.db.resource.app",
+    "process": "election.db.resource.server",
+    "ready": "election.db.resource.server.ready",
+    "check": "election.db.check",
     "vip": "election.db.resource.address",
     "notify": "election.db.notify",
 }
 NOT_TEXT = [1, 1.5, True, [], {}, "", "nul\0"]
 NOT_SECONDS = ["1", 0, -1, True, math.nan, math.inf, [], 1e9]
 NOT_COMMAND = ["ls", [], [1], {}, ["nul\0"], [["a"]]]
+NOT_COUNT = ["1", 1.0, True, [], 1 << 40]
 NOT_NAME = [1, True, "", "A", "-a", "a b", "a\n", "ä", "a" * 64, [], {}]
 BAD: dict[str, list[Any]] = {
     "node": NOT_NAME,
@@ -74,13 +78,29 @@ BAD: dict[str, list[Any]] = {
     "election__fence_command": ["x", [1], ["/bin/fence"]],
     "election__watchdog_device": NOT_TEXT,
     "script__name": [None, *NOT_NAME],
-    "script__type": [None, 1, "", "mount", "process", "systemd", "ocf", "Script", ["script"]],
+    "script__type": [None, 1, "", "mount", "systemd", "ocf", "Script", ["script"]],
     "script__command": [None, *NOT_COMMAND],
     "script__start": [*NOT_COMMAND, ["x"]],
     "script__stop": [*NOT_COMMAND, ["x"]],
     "script__monitor": [*NOT_COMMAND, ["x"]],
     "script__monitor_interval": NOT_SECONDS,
     "script__contain": [0, "yes", []],
+    "script__restart": [*NOT_COUNT, -1, 5],
+    "process__name": [None, *NOT_NAME],
+    "process__type": [None, 1, "", "Process"],
+    "process__command": [None, *NOT_COMMAND],
+    "process__contain": [0, "yes", []],
+    "process__restart": [*NOT_COUNT, -1],
+    "ready__tcp": [*NOT_TEXT, "80", ":80", "a:", "a:0", "a:65536", "a:b", "a:٣"],
+    "ready__http": [*NOT_TEXT, "a", "ftp://a/", "http://", "http://a b/", "http://a:x/", "http://a/ä"],
+    "ready__command": NOT_COMMAND,
+    "ready__exits": [0, "yes", []],
+    "ready__timeout": NOT_SECONDS,
+    "check__command": [None, *NOT_COMMAND],
+    "check__interval": NOT_SECONDS,
+    "check__timeout": NOT_SECONDS,
+    "check__rise": [*NOT_COUNT, 0, -1],
+    "check__fall": [*NOT_COUNT, 0, -1],
     "vip__name": [None, *NOT_NAME],
     "vip__type": [None, 1, "", "mount", "Vip", ["vip"]],
     "vip__address": [
@@ -101,6 +121,9 @@ MODELS = {
     "api": model.Api,
     "election": model.Election,
     "script": model.Script,
+    "process": model.Process,
+    "ready": model.Ready,
+    "check": model.Check,
     "vip": model.Vip,
     "notify": model.Notify,
 }
@@ -121,8 +144,8 @@ def test_a_wrong_value_is_refused_by_its_dotted_key(key: str, value: Any) -> Non
     assert found
     place, _, name = key.rpartition("__")
     label = f"{LABEL[place]}.{name}" if place else name
-    if key in ("election__name", "script__name", "vip__name"):
-        for named in ("db", "app", "address"):
+    if key in ("election__name", "script__name", "vip__name", "process__name"):
+        for named in ("db", "app", "address", "server"):
             label = label.replace(f".{named}.name", "")  # the name is what is wrong
     if key.startswith("election__") and isinstance(value, float):
         assert any(line.startswith(("election.db:", label)) for line in found)
@@ -157,10 +180,7 @@ def test_a_table_that_is_none_is_refused(table: str, value: Any) -> None:
 
 
 def test_keys_of_later_versions_are_refused_unless_they_say_what_is_done_anyway() -> None:
-    """A check that never runs, a preemption that never comes: better no start than a false promise."""
-    assert problems(good(election__check={"command": ["x"]})) == [
-        "election.db.check: is not supported yet; leave it out"
-    ]
+    """A preemption that never comes: better no start than a false promise."""
     loaded(
         good(
             election__preempt=False,

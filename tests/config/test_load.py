@@ -121,6 +121,7 @@ def test_quick_options_make_one_election_with_one_hook() -> None:
         "start": ["echo", "a b", "c"],
         "stop": ["true"],
         "contain": False,
+        "restart": 0,
         "monitor_interval": 0.0,
     }
 

@@ -37,6 +37,7 @@ class Auditor:
         self.session = 0
         self.tokens: list[int] = []
         self.finished = False
+        self.ill = False
         self.released: set[int] = set()
 
     def before(self, event: e.Event, *, answers: bool) -> None:
@@ -66,6 +67,7 @@ class Auditor:
                 assert self.up == 0
                 assert self.clean
                 assert self.session == 0
+                assert not self.ill, "an ill node competes"
                 self.session = action.serial
             case a.Renew() | a.GatherEvidence() | a.TakeOver():
                 assert action.serial == self.session, "an action for a session that is over"
@@ -90,6 +92,7 @@ class Auditor:
                 assert action.token in self.armed, "R1: not armed"
                 assert self.stopping is None
                 assert self.session
+                assert not self.ill
                 self.up = action.token
             case a.StopResources():
                 assert self.stopping is None
@@ -134,15 +137,16 @@ class Lives(RuleBasedStateMachine):
         if answers and not isinstance(event, e.Tick):
             self.past.append(event)
 
-    @initialize(unclean=st.booleans(), pending=st.booleans())
-    def begin(self, unclean: bool, pending: bool) -> None:
+    @initialize(unclean=st.booleans(), pending=st.booleans(), checked=st.booleans())
+    def begin(self, unclean: bool, pending: bool, checked: bool) -> None:
         """Start, with or without something left by an earlier run."""
         self.etcd.revision = 100
         record = HolderRecord.held(77, "a", 0x77, TEN)
         left = e.PendingRelease(77, 90, record) if pending or unclean else None
         if unclean:
             self.auditor.up, self.auditor.clean = 77, False
-        self.feed(e.Started(pending=left, unclean=77 if unclean else 0))
+        self.auditor.ill = checked
+        self.feed(e.Started(pending=left, unclean=77 if unclean else 0, healthy=not checked))
 
     # --- time ---
 
@@ -273,7 +277,7 @@ class Lives(RuleBasedStateMachine):
     def old_answer_again(self, which: int) -> None:
         """Repeat something that was answered before."""
         event = self.past[which % len(self.past)]
-        if not isinstance(event, e.Started | e.Shutdown | e.GuardLost):
+        if not isinstance(event, e.Started | e.Shutdown | e.GuardLost | e.HealthChanged):
             self.feed(self._harmless(event), answers=False)
 
     @rule(serial=st.integers(0, 5), token=st.integers(0, 1 << 41), kind=st.integers(0, 9))
@@ -292,6 +296,12 @@ class Lives(RuleBasedStateMachine):
     def resource_fails(self) -> None:
         """Let a resource die."""
         self.feed(e.ResourceFailed(self.auditor.up, "died"))
+
+    @rule(healthy=st.booleans())
+    def health(self, healthy: bool) -> None:
+        """Let the node's own check change its mind, or say the same again."""
+        self.auditor.ill = not healthy
+        self.feed(e.HealthChanged(healthy, "" if healthy else "ill"))
 
     @rule(lost=st.booleans(), really=st.sampled_from([False] * 9 + [True]))
     def end(self, lost: bool, really: bool) -> None:
@@ -314,6 +324,12 @@ class Lives(RuleBasedStateMachine):
             assert self.auditor.session
         if self.election.state is State.LEADER:
             assert self.auditor.up == self.election.status().token
+
+    @invariant()
+    def an_ill_node_does_not_compete(self) -> None:
+        """It holds no session, and its status says so."""
+        assert not (self.auditor.ill and self.auditor.session)
+        assert self.election.status().healthy is not self.auditor.ill
 
     @invariant()
     def it_never_spins(self) -> None:

@@ -1,8 +1,9 @@
 """The ground truth of the fault tests: a daemon that must never run twice, and the hook that starts it.
 
-Run as `python -I -S writer.py JOURNAL start|stop|monitor`. `start` leaves a daemon behind (double fork,
-own session) that writes a beat every 20 ms for as long as it lives, whoever else is dead. It is found
-by its command line and not by a pid file, since a contained one has the pids of its namespace.
+Run as `python -I -S writer.py JOURNAL start|stop|monitor`, or with `run` as a process of its own.
+`start` leaves a daemon behind (double fork, own session) that writes a beat every 20 ms for as long as
+it lives, whoever else is dead. It is found by its command line and not by a pid file, since a contained
+one has the pids of its namespace.
 
     <JOURNAL>  as that of `leaderd.demo.hook`; a stop is noted only where it found a writer to kill, or
                the stop of an earlier run's remains would prolong a term that ended long ago
@@ -84,7 +85,9 @@ def main() -> int:
         start(journal)
     elif action == "stop":
         stop(journal)
-    while action == "write":
+    if action == "run":
+        note(journal, "start")
+    while action in {"write", "run"}:
         note(journal, "beat")
         time.sleep(BEAT)
     return 0

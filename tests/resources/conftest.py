@@ -14,8 +14,9 @@ from leaderd.clock import BootClock
 from leaderd.core.actions import StartResources, StopResources
 from leaderd.core.events import Event
 from leaderd.core.lease import Lease, Timing
-from leaderd.plan import ElectionPlan, NotifyPlan, ResourcePlan
+from leaderd.plan import CheckPlan, ElectionPlan, NotifyPlan, ResourcePlan
 from leaderd.resources.build import Site, build
+from leaderd.resources.check import HealthCheck
 from leaderd.resources.contain import Pods
 from leaderd.resources.group import ResourceGroup
 from leaderd.resources.notify import Notifier
@@ -42,6 +43,7 @@ class Rig:
     pods: Pods = field(init=False)
     group: ResourceGroup = field(init=False)
     notifier: Notifier | None = field(init=False, default=None)
+    check: HealthCheck | None = field(init=False, default=None)
 
     def log(self, level: str, event: str, **fields: object) -> None:
         self.lines.append((level, event, fields))
@@ -59,12 +61,13 @@ class Rig:
         self,
         *resources: ResourcePlan,
         notify: NotifyPlan | None = None,
+        check: CheckPlan | None = None,
         start_timeout: float = 20.0,
     ) -> ResourceGroup:
         plan = ElectionPlan(
             name="db", ttl=10, retry_period=1.2, attempt_timeout=1.0, hedge_after=0.35, stop_timeout=2.0,
             kill_time=0.5, start_timeout=start_timeout, margin=0.3, clock_drift=0.1,
-            resources=resources, notify=notify,
+            resources=resources, notify=notify, check=check,
         )
         timing = Timing(
             ttl=10, retry_period=1.2, attempt_timeout=1.0, hedge_after=0.35, stop_timeout=2.0,
@@ -72,7 +75,8 @@ class Rig:
         )
         self.pods = Pods("db", CLOCK, self.log)
         site = Site("a", str(self.directory), CLOCK, self.log, self.pods)
-        self.group, self.notifier = build(plan, timing, site, self.events.put_nowait)
+        parts = build(plan, timing, site, self.events.put_nowait)
+        self.group, self.notifier, self.check = parts.group, parts.notifier, parts.check
         return self.group
 
     def begin_start(self, token: int = TOKEN) -> None:
@@ -97,6 +101,8 @@ class Rig:
     async def close(self) -> None:
         if self.notifier is not None:
             await self.notifier.close(CLOCK.now())
+        if self.check is not None:
+            await self.check.close(CLOCK.now().plus(10))
         await self.group.close(CLOCK.now().plus(10))
 
     async def text(self, name: str, lines: int = 1) -> str:

@@ -16,6 +16,7 @@ class Fake:
     """A resource that writes down what is asked of it."""
 
     kind = "fake"
+    restarts = 0
 
     def __init__(self, name: str, diary: list[str], **fails: object) -> None:
         self.name = name
@@ -50,6 +51,9 @@ class Fake:
 
     async def monitor(self, term):
         await self._do("monitor", term)
+
+    def ended(self):
+        return None
 
     def extend(self, lease):
         self.leases.append(lease)

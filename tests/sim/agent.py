@@ -40,7 +40,7 @@ class Agent:
 
     def begin(self, pending: e.PendingRelease | None, unclean: int) -> None:
         """Start the election with what earlier runs have left."""
-        self.post(e.Started(self.host.known, pending, unclean))
+        self.post(e.Started(self.host.known, pending, unclean, healthy=not self.host.ill))
         self.engine.after(self.engine.uniform(0, RELIST), self.do, self.client.relist)
 
     # --- the process ---

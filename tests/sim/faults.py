@@ -53,6 +53,7 @@ class Faults(EtcdFaults, NodeFaults):
             self._heal_links(host.links)
             host.resources.behaviour.start = host.resources.behaviour.stop = ""
             host.slow_disk = host.lag = 0.0
+            self._well(host)
             host.trap = None
             for process in (host.agent, host.guard):
                 if process is not None and process.paused:

@@ -46,6 +46,7 @@ class Host:
         self.restart = 1.5
         self.slow_disk = 0.0
         self.lag = 0.0
+        self.ill = False
         self.up = False
         self.boots = 0
         etcd.watchers.append(self._queue_changed)

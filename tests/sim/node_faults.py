@@ -142,6 +142,21 @@ class NodeFaults(Trouble):
         self._while(lambda: setattr(host.resources.behaviour, "stop", ""))
         return self._note(f"{host.name}: stops {kind}")
 
+    def _unhealthy(self) -> bool:
+        """Have a node's check fail for a while."""
+        host = self._host()
+        host.ill = True
+        if host.agent is not None:
+            host.agent.do(host.agent.post, e.HealthChanged(healthy=False, detail="ill"))
+        self._while(lambda: self._well(host))
+        return self._note(f"{host.name}: its check fails")
+
+    def _well(self, host: Host) -> None:
+        if host.ill:
+            host.ill = False
+            if host.agent is not None:
+                host.agent.do(host.agent.post, e.HealthChanged(healthy=True, detail=""))
+
     def _resource_fails(self) -> bool:
         for host in self.hosts:
             agent = host.agent
