@@ -1,22 +1,20 @@
-"""One election on one node: events and the time in, actions out.
+"""One election on one node: what each event changes, and what has become due.
 
-`Election.handle` looks at the deadlines first (R10), then drops what belongs to an older session or term
-(R9), then lets the event change the state, then does what has become due. It keeps no clock, starts no
-task and writes no log; `core.states` has the table that it must obey.
+`core.machine` has the frame in which this runs, `core.states` the table that it must obey.
 """
 
-from dataclasses import replace
 
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.backoff import Backoff
 from leaderd.core.history import History
 from leaderd.core.lease import Timing
+from leaderd.core.machine import Machine
 from leaderd.core.queue import contains
 from leaderd.core.records import HolderRecord, Known, Snapshot
 from leaderd.core.remains import Remains
 from leaderd.core.session import Session
-from leaderd.core.states import IGNORED, TRANSITIONS, State
+from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.core.takeover import Takeover
 from leaderd.core.term import Term
@@ -30,7 +28,7 @@ TIMER_RESOLUTION = 1e-4
 UNHEALTHY = "unhealthy"
 
 
-class Election:
+class Election(Machine):
     """The state machine.
 
     Args:
@@ -40,12 +38,9 @@ class Election:
     """
 
     def __init__(self, name: str, node: str, timing: Timing) -> None:
-        self.name = name
+        super().__init__(name)
         self.node = node
         self.timing = timing
-        self.state = State.STANDBY
-        self.reason = "startup"
-        self.detail = ""
         self.history = History(Known())
         self._takeover = Takeover(timing)
         self._session: Session | None = None
@@ -60,37 +55,8 @@ class Election:
         self._illness = ""
         self._closing = ""
         self._finished = False
-        self._published: Status | None = None
-        self._out: list[a.Action] = []
 
-    # --- the frame ---
-
-    def handle(self, event: e.Event, now: Instant) -> list[a.Action]:
-        """Take in one event and return what is to be done, in order.
-
-        Args:
-            event: What happened.
-            now: Both clocks, read after the event arrived.
-
-        Raises:
-            InvariantError: `core.states` does not know the pair or the step: a bug.
-        """
-        before, kind = self.state, type(event)
-        if (before, kind) not in TRANSITIONS and (before, kind) not in IGNORED:
-            raise InvariantError(f"{self.name}: nobody decided {kind.__name__} in {before.value}")
-        self._out = []
-        stale = self._is_stale(event)
-        self._deadlines(now)
-        # A deadline may have changed the state under the event, or asked for what it seems to answer.
-        if (self.state, kind) in TRANSITIONS and not stale and not self._is_stale(event):
-            self._take_in(event, now)
-        self._due(now)
-        allowed = TRANSITIONS.get((before, kind), TRANSITIONS[before, e.Tick])
-        if self.state not in allowed:
-            raise InvariantError(f"{self.name}: {before.value} to {self.state.value} "
-                                 f"by {kind.__name__} is not in the table")
-        self._publish()
-        return self._out
+    # --- what others may ask ---
 
     def next_timer(self, now: Instant) -> float | None:
         """Return the seconds until `handle` wants a `Tick`; None while nothing but an event helps."""
@@ -128,15 +94,6 @@ class Election:
             blocked=self.history.blocked,
             healthy=not self._illness,
         )
-
-    def _publish(self) -> None:
-        status = self.status()
-        if self._published is None or replace(self._published, stop_at=status.stop_at) != status:
-            self._out.append(a.Publish(status))
-        self._published = status
-
-    def _become(self, state: State, reason: str, detail: str = "") -> None:
-        self.state, self.reason, self.detail = state, reason, detail
 
     def _deadlines(self, now: Instant) -> None:
         """Step down when `stop_at` has come, before anything else is believed (R10, R12)."""
@@ -190,10 +147,6 @@ class Election:
                 self._emit(self._term.next_step(self._session, now))
         elif self.state in (State.STANDBY, State.FENCED) and not self._finished:
             self._due_without_session(now)
-
-    def _emit(self, action: a.Action | None) -> None:
-        if action is not None:
-            self._out.append(action)
 
     # --- standby and fenced ---
 
