@@ -2,7 +2,7 @@
 
 Standard library only: the guard runs stop hooks with this when the agent cannot.
 
-Source: INTERFACES.md §3.
+Source: docs/interfaces.md §3.
 """
 
 import fcntl
@@ -44,7 +44,7 @@ def hook_environment(  # noqa: PLR0913, PLR0917 - the hook contract has so many 
         node: Name of this node.
         token: Fencing token; 0 where no term is meant.
         lease: Lease id; 0 where there is none.
-        reason: One of the words of INTERFACES.md §3.
+        reason: One of the words of docs/interfaces.md §3.
         previous: Node that led before, or "".
         timeout: Seconds that the hook has.
         sequence: From `next_sequence`.

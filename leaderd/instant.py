@@ -4,7 +4,7 @@
 but is slewed. An instant keeps both readings. Who *holds* something believes the clock that went
 further, who *waits* to take something over believes the one that went less far.
 
-Source: DESIGN.md, "The time budget of a lease"; clock_gettime(2).
+Source: docs/design.md, "The time budget of a lease"; clock_gettime(2).
 """
 
 from typing import NamedTuple

@@ -4,7 +4,7 @@
     <root>/control/<name>/holder | epoch | …   records without a lease
     <root>/history/<name>/<token, 20 digits>   past leaderships
 
-Source: INTERFACES.md §8. The queue's keys follow `NewElection` and `Campaign` in etcd's
+Source: docs/interfaces.md §8. The queue's keys follow `NewElection` and `Campaign` in etcd's
 client/v3/concurrency/election.go, so that `etcdctl elect` reads and joins the same queue.
 """
 

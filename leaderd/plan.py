@@ -60,7 +60,7 @@ class CheckPlan:
 
 @dataclass(frozen=True, slots=True)
 class ElectionPlan:
-    """One election. Durations in seconds, `ttl` in whole seconds; see INTERFACES.md §2 for the words."""
+    """One election. Durations in seconds, `ttl` in whole seconds; see docs/interfaces.md §2 for the words."""
 
     name: str
     ttl: int

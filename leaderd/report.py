@@ -1,4 +1,4 @@
-"""What the daemon tells of itself: the status report of INTERFACES.md §5, the log line, the news."""
+"""What the daemon tells of itself: the status report of docs/interfaces.md §5, the log line, the news."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -73,7 +73,7 @@ class Report:
         return _news(old) != _news(status)
 
     def report(self) -> dict[str, Any]:
-        """Return the JSON of INTERFACES.md §5, true at this moment."""
+        """Return the JSON of docs/interfaces.md §5, true at this moment."""
         return {**self._head, "elections": [self._election(entry) for entry in self._entries.values()]}
 
     async def subscribe(self) -> AsyncIterator[dict[str, Any]]:

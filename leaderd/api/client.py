@@ -13,7 +13,7 @@ TIMEOUT = 3.0
 
 
 def fetch_status(path: str, election: str = "", timeout: float = TIMEOUT) -> dict[str, Any]:
-    """Return the status report of INTERFACES.md §5.
+    """Return the status report of docs/interfaces.md §5.
 
     Args:
         path: Of the socket.

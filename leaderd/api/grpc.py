@@ -1,6 +1,6 @@
 """The gRPC service on the daemon's Unix socket: status, health, reflection.
 
-Source: INTERFACES.md §7; proto/leaderd/v1/leaderd.proto; the health protocol of grpc.health.v1.
+Source: docs/interfaces.md §7; proto/leaderd/v1/leaderd.proto; the health protocol of grpc.health.v1.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Turns the status report of INTERFACES.md §5 into protobuf messages and back."""
+"""Turns the status report of docs/interfaces.md §5 into protobuf messages and back."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -8,7 +8,7 @@ class StatusSource(Protocol):
     """Knows the status of every election of this node."""
 
     def report(self) -> dict[str, Any]:
-        """Return the JSON of INTERFACES.md §5, with `valid_for` as of this moment."""
+        """Return the JSON of docs/interfaces.md §5, with `valid_for` as of this moment."""
 
     def subscribe(self) -> AsyncIterator[dict[str, Any]]:
         """Yield the report now and after changes; what is between two reads may be left out."""

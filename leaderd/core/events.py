@@ -85,7 +85,7 @@ class HealthChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class GuardLost(Event):
-    """The pipe to the guard is closed: step down in order, then be done (DESIGN.md §3)."""
+    """The pipe to the guard is closed: step down in order, then be done (docs/design.md §3)."""
 
 
 # --- etcd: the session ---

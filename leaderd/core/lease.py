@@ -6,7 +6,7 @@
 
 Every deadline counts from `s`, when the keepalive was *sent*: etcd restarts the TTL later.
 
-Source: DESIGN.md §2, "The time budget of a lease", rules R2 and R12.
+Source: docs/design.md §2, "The time budget of a lease", rules R2 and R12.
 """
 
 from dataclasses import dataclass, replace
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from leaderd.errors import InvariantError, LeaseLostError
 from leaderd.instant import Instant
 
-# The rates of two nodes' raw clocks differ by less than this (assumption A2 of DESIGN.md).
+# The rates of two nodes' raw clocks differ by less than this (assumption A2 of docs/design.md).
 WAITER_FACTOR = 1.001
-# Etcd checkpoints leases longer than this, and may bring them back short (ETCD.md §2).
+# Etcd checkpoints leases longer than this, and may bring them back short (docs/etcd.md §2).
 MAX_TTL = 300
 # With clocks that run so differently no budget is worth its name.
 MAX_DRIFT = 0.5
@@ -138,7 +138,7 @@ class Timing:
 def default_parts(ttl: float, *, vip: bool) -> dict[str, float]:
     """Return the parts of the budget that scale with the TTL, in seconds.
 
-    Source: DESIGN.md §2, "Defaults".
+    Source: docs/design.md §2, "Defaults".
     """
     attempt_timeout = min(1.0, 0.1 * ttl)
     return {

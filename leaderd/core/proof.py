@@ -2,7 +2,7 @@
 
 An etcd leader that was paused, stalled or deposed goes on acknowledging keepalives of leases that its
 successor has deleted. A linearizable read *after* the answer that still shows our key, with the same
-raft term in both headers, rules that out; ETCD.md §1 has the argument.
+raft term in both headers, rules that out; docs/etcd.md §1 has the argument.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def judge_renewal(
         whatever the terms. PROVEN when the key stands and both headers carry one raft term.
         UNKNOWN otherwise: try again, extend nothing.
 
-    Source: DESIGN.md R11; LeaseKeepAliveResponse.TTL and ResponseHeader.raft_term in rpc.proto.
+    Source: docs/design.md R11; LeaseKeepAliveResponse.TTL and ResponseHeader.raft_term in rpc.proto.
     """
     ours = next((entry for entry in snapshot.queue if entry.key == key), None)
     if ours is None or ours.create_revision != create_revision or ours.lease != lease:

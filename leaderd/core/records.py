@@ -4,7 +4,7 @@
     <root>/control/<name>/holder             HolderRecord, no lease
     <root>/control/<name>/epoch              {"epoch": int, "by": str, "since": RFC 3339}, no lease
 
-Source: INTERFACES.md §8; the candidate keys follow `NewElection` in etcd's
+Source: docs/interfaces.md §8; the candidate keys follow `NewElection` in etcd's
 client/v3/concurrency/election.go.
 """
 

@@ -17,7 +17,7 @@ from leaderd.core import events as e
 
 
 class State(Enum):
-    """The words of INTERFACES.md §4."""
+    """The words of docs/interfaces.md §4."""
 
     STANDBY = "standby"
     CANDIDATE = "candidate"

@@ -14,7 +14,7 @@ class Status:
     Attributes:
         election: Its name.
         state: Of this node.
-        reason: Why the state is this one; the words of INTERFACES.md §3, or "" where plain.
+        reason: Why the state is this one; the words of docs/interfaces.md §3, or "" where plain.
         detail: One sentence more, for people; may be "".
         leader: Node that is first in the queue and holds, as far as this node knows; "" for none.
         token: Fencing token of the own term, else the newest seen; 0 for none.

@@ -4,7 +4,7 @@ The holder's window must be over for good. Three things can say so: the holder r
 from its lease's remaining time; or a full window since its key was seen gone. Whoever waits believes
 the slower of its clocks.
 
-Source: DESIGN.md R6; the argument is Claim 2 of ETCD.md §1.
+Source: docs/design.md R6; the argument is Claim 2 of docs/etcd.md §1.
 """
 
 import math

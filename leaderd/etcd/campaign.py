@@ -1,6 +1,6 @@
 """Entering the queue, taking over, and letting go: the transactions of an election.
 
-Source: DESIGN.md rules R3 and R5; ETCD.md §5; `Campaign` and `Resign` in etcd's
+Source: docs/design.md rules R3 and R5; docs/etcd.md §5; `Campaign` and `Resign` in etcd's
 client/v3/concurrency/election.go, whose unwatched own key and forgotten keys are not repeated here.
 """
 

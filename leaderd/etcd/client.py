@@ -4,7 +4,7 @@ The only module that knows gRPC and etcd3's stubs; everything above it speaks in
 goes to the endpoint it is made on and nowhere else: which endpoint to ask, and whether to ask a
 second one, is decided by the callers, since what proves a renewal must come from one member.
 
-Source: channel options and time-outs as measured, ETCD.md §4; token handling, ETCD.md §8.
+Source: channel options and time-outs as measured, docs/etcd.md §4; token handling, docs/etcd.md §8.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
-"""Which etcd versions are known to break what leaderd builds on (assumption A1 of DESIGN.md).
+"""Which etcd versions are known to break what leaderd builds on (assumption A1 of docs/design.md).
 
 Never a reason to refuse: an operator may have patched builds, and a daemon that does not start
 protects nothing. Warned about once.
 
-Source: ETCD.md §1, §2: etcd issues 13766, 14294 (inconsistent data), 15247 (early revocation).
+Source: docs/etcd.md §1, §2: etcd issues 13766, 14294 (inconsistent data), 15247 (early revocation).
 """
 
 import re

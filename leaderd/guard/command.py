@@ -1,6 +1,6 @@
 """Runs one hook from a worker: bounded in time, output and what it leaves behind.
 
-Source: INTERFACES.md §3.
+Source: docs/interfaces.md §3.
 """
 
 import os

@@ -4,7 +4,7 @@ A POSIX timer that delivers SIGKILL works on a process that is stopped, swapped 
 thread of ours takes part. One timer a term, moved by each renewal. It runs on `CLOCK_BOOTTIME`, which
 counts suspend; where `CLOCK_MONOTONIC_RAW` runs faster, the difference seen so far is allowed for.
 
-Source: timer_create(2), timer_settime(2), sigevent(7); DESIGN.md §3.
+Source: timer_create(2), timer_settime(2), sigevent(7); docs/design.md §3.
 """
 
 import ctypes

@@ -6,7 +6,7 @@
 One file an election: a term is armed only after the one before it is over. Renewals do not touch the
 file, so the deadlines in it are those of the beginning.
 
-Source: DESIGN.md R13, R4.
+Source: docs/design.md R13, R4.
 """
 
 import json

@@ -7,7 +7,7 @@ A term is what one `arm` message began. Nothing here reads a clock, a file or a 
                           └─ late, agent dead, fence ─► CLEANING ─ all stopped ───┤
                                                             └─ a stop failed ─► UNCLEAN ─ fence ─► CLEANING
 
-Source: DESIGN.md R5 and R13, §3.
+Source: docs/design.md R5 and R13, §3.
 """
 
 from dataclasses import dataclass, replace

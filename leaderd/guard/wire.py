@@ -7,7 +7,7 @@ other side is dead.
     agent → guard   arm, extend, stopping, disarm, forget, fence
     guard → agent   armed, fenced, shutdown, reload
 
-Source: DESIGN.md R13 and §3; unix(7) on SOCK_SEQPACKET.
+Source: docs/design.md R13 and §3; unix(7) on SOCK_SEQPACKET.
 """
 
 import json

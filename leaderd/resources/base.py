@@ -10,7 +10,7 @@ from leaderd.instant import Instant
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a hook is told about the term it works for; see INTERFACES.md §3 for the words.
+    """What a hook is told about the term it works for; see docs/interfaces.md §3 for the words.
 
     Attributes:
         token: Fencing token; 0 for the clean-up at daemon start.

@@ -3,7 +3,7 @@
 It has its own turn beside the resources' hooks, like notify: a start that takes long must not hide an
 illness, nor a check that hangs hold up a stop.
 
-Source: INTERFACES.md §2, §3.
+Source: docs/interfaces.md §2, §3.
 """
 
 from collections.abc import Callable

@@ -4,7 +4,7 @@ The kernel takes whole seconds, counts from when it is told, and removes an addr
 (measured: never early, at most 0.94 s late, as its checks are at least 1 s apart). 0 is refused by it and
 2³² − 1 means for ever; neither can come out of here, as no lease is longer than `MAX_TTL`.
 
-Source: DESIGN.md §2 and §3; `check_lifetime` in net/ipv4/devinet.c and
+Source: docs/design.md §2 and §3; `check_lifetime` in net/ipv4/devinet.c and
 `addrconf_verify_rtnl` in net/ipv6/addrconf.c.
 """
 

@@ -3,7 +3,7 @@
 It runs below a pod (see there), so it dies with the agent by the kernel's hand, contained with all that
 it ever started. The guard therefore has nothing to run for it.
 
-Source: INTERFACES.md §2.
+Source: docs/interfaces.md §2.
 """
 
 import asyncio

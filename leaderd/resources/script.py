@@ -1,6 +1,6 @@
 """The `script` kind: the user's own hook, called with start, stop and monitor.
 
-Source: INTERFACES.md §3.
+Source: docs/interfaces.md §3.
 """
 
 import signal

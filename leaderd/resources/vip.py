@@ -1,6 +1,6 @@
 """The `vip` kind: an address that the kernel itself takes away when the lease is not renewed.
 
-Source: DESIGN.md §3, "Kernel, for a VIP".
+Source: docs/design.md §3, "Kernel, for a VIP".
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Waiting for an instant of our clock, or for something to happen before it.
 
 Asyncio's own clock stands still in suspend and is slewed, so it only cuts the wait into slices, after
-each of which our clock is read again (rule R10 of DESIGN.md).
+each of which our clock is read again (rule R10 of docs/design.md).
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from leaderd.plan import ApiPlan, EtcdPlan, Plan
 def election(
     name: str = "db", state: str = "leader", valid_for: float = 3.9, token: int = 1234
 ) -> dict[str, Any]:
-    """Return one election as INTERFACES.md §5 has it."""
+    """Return one election as docs/interfaces.md §5 has it."""
     return {
         "name": name,
         "state": state,

@@ -5,7 +5,7 @@ from tests.faults.actions import kill, move_leader, stalled
 from tests.faults.trio import Trio
 
 # The holder's lease is renewed for its last time as the stall begins; others see it expire after an etcd
-# leader change and one TTL (ETCD.md §2), while the stalled member acknowledges on.
+# leader change and one TTL (docs/etcd.md §2), while the stalled member acknowledges on.
 AFTER_TTL = 10.0
 
 

@@ -28,7 +28,7 @@ from tests.faults.trio import Trio, now, wait_for
 
 ALL = (0, 1, 2)
 TTL = 5
-# A revocation that failed is repeated by etcd after so many seconds (ETCD.md §2).
+# A revocation that failed is repeated by etcd after so many seconds (docs/etcd.md §2).
 REVOKE_AGAIN = 7.0
 # One fault in so many comes together with another, and so many follow before all nodes are back.
 TOGETHER = 0.3

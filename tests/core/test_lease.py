@@ -1,4 +1,4 @@
-"""Lease arithmetic: the examples of DESIGN.md's time budget, and what holds for every budget."""
+"""Lease arithmetic: the examples of docs/design.md's time budget, and what holds for every budget."""
 
 from dataclasses import replace
 

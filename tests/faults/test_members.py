@@ -15,7 +15,7 @@ from tests.faults.trio import Trio, now, wait_for
 pytestmark = pytest.mark.timeout(240)
 
 ALL = (0, 1, 2)
-# A revocation that failed is repeated by etcd after so many seconds (ETCD.md §2).
+# A revocation that failed is repeated by etcd after so many seconds (docs/etcd.md §2).
 REVOKE_AGAIN = 7.0
 # Long enough for etcd to choose another leader, and for a renewal or two after that.
 DOWN = 4.0

@@ -113,7 +113,7 @@ class Trio:
 
     @property
     def bound(self) -> float:
-        """Seconds within which somebody leads again once no fault is left: DESIGN.md §8.2, and noise."""
+        """Seconds within which somebody leads again once no fault is left: docs/design.md §8.2, and noise."""
         return 2 * self.ttl + 5.0 + 3.0
 
     def start(self) -> None:

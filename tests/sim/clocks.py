@@ -2,7 +2,7 @@
 
 Rates are against true time. A node's RAW clock is off by at most 0.0004, so that two nodes stay within
 0.001 of each other; its BOOTTIME is slewed, and so are the clocks of etcd's members, by at most the
-`clock_drift` that the election allows for (assumption A2 of DESIGN.md).
+`clock_drift` that the election allows for (assumption A2 of docs/design.md).
 """
 
 import random

@@ -6,7 +6,7 @@ from typing import Any
 from tests.sim.engine import Engine
 
 ET = 1.0
-# Etcd retries a failed revocation after ReqTimeout = 5 s + 2·ET (ETCD.md §2).
+# Etcd retries a failed revocation after ReqTimeout = 5 s + 2·ET (docs/etcd.md §2).
 REVOKE_RETRY = 7.0
 
 

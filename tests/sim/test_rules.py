@@ -1,4 +1,4 @@
-"""Without any one rule of DESIGN.md §2 a promise is seen to break; with it, the same seeds pass."""
+"""Without any one rule of docs/design.md §2 a promise is seen to break; with it, the same seeds pass."""
 
 import gc
 

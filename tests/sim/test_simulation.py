@@ -1,4 +1,5 @@
-"""Many random schedules: no two nodes hold at once, tokens grow, somebody leads again (DESIGN.md §8.2)."""
+"""Many random schedules: no two nodes hold at once, tokens grow, somebody leads again (docs/design.md
+§8.2)."""
 
 import os
 from collections import Counter
@@ -13,7 +14,7 @@ from tests.sim.world import World
 
 SCHEDULES = int(os.environ.get("LEADERD_SIM_SCHEDULES", "20000"))
 JOBS = max(1, min(8, os.cpu_count() or 1))
-# What ETCD.md found, and what the rules are about, must really come up in the schedules.
+# What docs/etcd.md found, and what the rules are about, must really come up in the schedules.
 MUST_HAPPEN = (
     "holds", "etcd leader changes", "keepalive acknowledged for a lease that is gone",
     "keepalive acknowledged by a deposed etcd leader", "lease revoked wrongly by a deposed etcd leader",
