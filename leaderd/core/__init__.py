@@ -7,7 +7,8 @@ that differ by at most `clock_drift`; a kernel that runs its timers; stops that 
 candidates being leaderd. Not promised: writes that were in flight when a holder was stopped are for the
 resource to refuse, by the fencing token.
 
-Way through the code: `states` (the table), `machine` (the frame), `election` (the decisions), `session` (from
-lease to takeover), `takeover` (when the previous window is over), `term` and `remains` (starting, and everything
-after a stop), `lease` and `proof` (arithmetic), `history` (restores), `records` (what stands in etcd).
+Way through the code: `states` (the table), `machine` (the frame), `election` (the decisions), `session`
+(from lease to takeover), `takeover` (when the previous window is over), `term` and `remains` (starting, and
+everything after a stop), `lease` and `proof` (arithmetic), `history` (restores), `records` (what stands in
+etcd).
 """

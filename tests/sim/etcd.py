@@ -1,7 +1,6 @@
 """A model of a three-member etcd: terms, lessors, and members that are paused, stalled, cut off or deposed.
 
-What it must reproduce stands in docs/etcd.md: the store is linearizable, leases are not. Only a primary
-lessor
+What it must reproduce is in docs/etcd.md: the store is linearizable, leases are not. Only a primary lessor
 keeps the time of leases. One that was deposed without knowing (its process paused, its disk stalled,
 its peers cut off) acknowledges keepalives as before, and the revocations that it still proposes are
 forwarded to its successor and committed: early and wrong. A new leader restarts every TTL.

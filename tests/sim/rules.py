@@ -1,5 +1,4 @@
-"""Switches that turn one rule of docs/design.md §2 off, for tests alone: production code knows nothing of
-them."""
+"""Switches that turn one rule of docs/design.md §2 off, for tests alone: production code has none."""
 
 import math
 from collections.abc import Iterator
@@ -144,8 +143,7 @@ def _believes_the_answer(renewal: Renewal, endpoint: int, joined: e.Joined, sent
     """Let a leader's keepalive count as soon as it is acknowledged, as every other tool does."""
     client = renewal.client
     seen = client.seen
-    if ttl > 0 and seen is not None and client.process.election.state is State.LEADER:  # type:
-ignore[attr-defined]
+    if ttl > 0 and seen is not None and client.process.election.state is State.LEADER:  # type: ignore[attr-defined]
         renewal.finish(e.Renewed(renewal.serial, sent_at, seen, Known()))
     else:
         _acknowledged(renewal, endpoint, joined, sent_at, term, ttl)

@@ -1,5 +1,4 @@
-"""Many random schedules: no two nodes hold at once, tokens grow, somebody leads again (docs/design.md
-§8.2)."""
+"""Many random schedules: no two nodes hold at once, tokens grow, somebody leads again (design §8.2)."""
 
 import os
 from collections import Counter
