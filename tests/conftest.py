@@ -8,7 +8,14 @@ os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
 # a child whose descriptors are gone.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
+import signal
+
 import pytest
+
+# What started us may have ignored these (nohup, a shell's background job); what we start must not.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 
 def pytest_configure(config: pytest.Config) -> None:
