@@ -1,7 +1,7 @@
 """A small record on disk that survives a crash at any moment, and costs one sync to write.
 
-    slot 0: "<crc32, 8 hex> <serial, 20 digits> <length, 10 digits>\n<text>", padded to the capacity
-    slot 1: the same
+    slot 0:  <crc32, 8 hex> <serial, 20 digits> <length, 10 digits>, a line; then the text, padded
+    slot 1:  the same
 
 The slots are written in turn, in place; the valid one with the highest serial counts. Replacing a file by
 a rename would be shorter, but makes the file system commit its journal twice: six times as slow here, and
