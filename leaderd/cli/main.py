@@ -30,6 +30,7 @@ COMMANDS = {
     "epoch": ("leaderd.cli.verbs:epoch", "Keep tokens growing after a restore of etcd."),
     "explain": ("leaderd.cli.explain:explain", "Say why this node leads or does not, in sentences."),
     "check": ("leaderd.cli.check:check", "Validate a configuration and draw its time budget."),
+    "doctor": ("leaderd.cli.doctor:doctor", "Probe etcd and this machine, and say what to do."),
     "demo": ("leaderd.cli.demo:demo", "Start an etcd and three nodes, kill the leader, show the failover."),
     "completion": ("leaderd.cli.completion:completion", "Print the completion script of a shell."),
 }
