@@ -23,7 +23,7 @@ from leaderd.api.control import Control
 from leaderd.api.explain import explain
 from leaderd.api.grpc_control import Context, ControlService, demand_election
 from leaderd.api.hub import Closed, Crowded, Hub
-from leaderd.api.messages import change_message, status_message
+from leaderd.api.messages import Changes, status_message
 from leaderd.api.pb import leaderd_pb2 as pb
 from leaderd.api.pb import leaderd_pb2_grpc
 from leaderd.api.source import StatusSource
@@ -97,6 +97,7 @@ class _Leaderd(ControlService):
         super().__init__(plan.node, plan.api.socket, source, control)
         self._plans = {election.name: election for election in plan.elections}
         self._hub = hub
+        self._changes = Changes()
 
     async def GetStatus(  # noqa: N802 - as in the protocol
         self, request: pb.GetStatusRequest, context: Context
@@ -121,7 +122,7 @@ class _Leaderd(ControlService):
                 while True:
                     for election in await watcher.changes():
                         if request.election in ("", election["name"]):
-                            yield change_message(report["node"], election)
+                            yield self._changes.message(report["node"], election)
         except Closed:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the daemon stops")
         except Crowded as error:
