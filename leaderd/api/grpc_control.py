@@ -167,7 +167,7 @@ class ControlService(leaderd_pb2_grpc.LeaderdServicer):
 async def demand_election(known: list[str], name: str, context: Context) -> None:
     """End the call with NOT_FOUND unless the election is one of ours."""
     if name not in known:
-        message = f"no election {name!r} on this node; there are: {', '.join(known) or 'none'}"
+        message = f"no election {name[:70]!r} on this node; there are: {', '.join(known) or 'none'}"
         await context.abort(grpc.StatusCode.NOT_FOUND, message)
 
 
