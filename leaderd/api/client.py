@@ -13,9 +13,11 @@ from urllib.parse import quote
 
 from leaderd.errors import RefusedError, UnreachableError
 
-# Until the daemon must answer, and until what it asks of etcd must be done; seconds.
+# Until the daemon must answer, until what it asks of etcd must be done, and until a node must have stopped
+# its resources; seconds.
 TIMEOUT = 3.0
 CHANGE_TIMEOUT = 15.0
+STOP_TIMEOUT = 3600.0
 
 
 def fetch_status(path: str, election: str = "", timeout: float = TIMEOUT) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def switch_over(path: str, election: str, to: str, timeout: float) -> Iterator[d
         to: Node that shall lead; "" for the fittest.
         timeout: Seconds until the new leader must have started its resources.
     """
+    fetch_status(path, timeout=TIMEOUT)  # Whether anybody is awake shows at once.
     late = f"not finished within {timeout:g} s; `leaderd status {election}` tells how it stands"
     with _calls(path, TIMEOUT) as (pb, stub), _mapped(path, late):
         from leaderd.api.messages import as_dict
@@ -69,8 +72,12 @@ def switch_over(path: str, election: str, to: str, timeout: float) -> Iterator[d
 
 
 def set_standby(path: str, election: str, node: str, *, standby: bool, force: bool) -> None:
-    """Take a node out of the competition or put it back; "" means all elections, or the node asked."""
-    _ask(path, "SetStandby", CHANGE_TIMEOUT, election=election, node=node, standby=standby, force=force)
+    """Take a node out of the competition or put it back; "" means all elections, or the node asked.
+
+    Returns when the node has left: its stop may take what the configuration allows.
+    """
+    fetch_status(path, timeout=TIMEOUT)
+    _ask(path, "SetStandby", STOP_TIMEOUT, election=election, node=node, standby=standby, force=force)
 
 
 def set_paused(path: str, election: str, *, paused: bool) -> None:

@@ -62,7 +62,8 @@ class Control(Protocol):
 
         Returns:
             `{"token": int, "node": str, "from": RFC 3339, "to": RFC 3339 or "", "reason": str,
-            "gap": seconds or None, "clean": bool}` each; `to` is "" while the term lasts.
+            "gap": seconds or None, "clean": bool}` each; `to` is "" while the term lasts. `reason` is why
+            it ended, `clean` whether everything was stopped then, `gap` how long nobody held before it.
         """
 
     async def newest_token(self, election: str) -> int:

@@ -40,16 +40,16 @@ def history(name: str, limit: int, output: str, **where: str | None) -> None:
     if not terms:
         click.echo("nobody has led yet")
     print_table(
-        ("election", "token", "node", "from", "to", "reason", "gap", "handover"),
+        ("election", "token", "node", "from", "to", "reason", "end", "gap"),
         [_row(term) for term in terms],
     )
 
 
 def _row(term: Mapping[str, Any]) -> tuple[str, ...]:
+    end = "clean" if term["clean"] else "unclean"
     return (
         term["election"], str(term["token"]), term["node"], term["from"], term["to"], term["reason"],
-        "" if term["gap"] is None else f"{term['gap']:.3f} s",
-        "clean" if term["clean"] else "unclean",
+        end if term["to"] else "", "" if term["gap"] is None else f"{term['gap']:.3f} s",
     )
 
 

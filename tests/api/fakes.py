@@ -118,10 +118,10 @@ class FakeControl:
     async def history(self, election: str, limit: int) -> list[dict[str, Any]]:
         await self._asked("history", election, limit)
         return [
-            {"token": 1240, "node": "b", "from": "2026-11-22T20:00:09Z", "to": "", "reason": "switchover",
-             "gap": 0.012, "clean": True},
+            {"token": 1240, "node": "b", "from": "2026-11-22T20:00:09Z", "to": "", "reason": "",
+             "gap": 0.012, "clean": False},
             {"token": 1234, "node": "a", "from": "2026-11-22T20:00:00Z", "to": "2026-11-22T20:00:09Z",
-             "reason": "elected", "gap": None, "clean": False},
+             "reason": "switchover", "gap": None, "clean": True},
         ]
 
     async def newest_token(self, election: str) -> int:

@@ -68,7 +68,7 @@ async def test_what_is_asked_for_arrives_and_is_answered(
     assert answers["RaiseEpoch"] == [{"epoch": 2}]
     newest, oldest = answers["GetHistory"][0]["terms"]
     assert (newest["election"], newest["node"], newest["to"], newest["gap"]) == ("db", "b", "", 0.012)
-    assert (oldest["clean"], oldest["gap"], oldest["from"]) == (False, None, "2026-11-22T20:00:00Z")
+    assert (oldest["clean"], oldest["gap"], oldest["from"]) == (True, None, "2026-11-22T20:00:00Z")
 
 
 async def test_history_of_all_elections(

@@ -148,9 +148,9 @@ def test_history_in_columns(socket: str, capsys: pytest.CaptureFixture[str]) -> 
     """Newest first; what is not known is a dash."""
     assert run_command(["history"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line]
-    assert rows[0] == ["ELECTION", "TOKEN", "NODE", "FROM", "TO", "REASON", "GAP", "HANDOVER"]
-    assert rows[1] == ["db", "1240", "b", "2026-11-22T20:00:09Z", "-", "switchover", "0.012", "s", "clean"]
-    assert rows[2][-3:] == ["elected", "-", "unclean"]
+    assert rows[0] == ["ELECTION", "TOKEN", "NODE", "FROM", "TO", "REASON", "END", "GAP"]
+    assert rows[1] == ["db", "1240", "b", "2026-11-22T20:00:09Z", "-", "-", "-", "0.012", "s"]
+    assert rows[2][-3:] == ["switchover", "clean", "-"]
 
 
 @pytest.mark.parametrize(
