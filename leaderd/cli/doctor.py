@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from leaderd.cli.options import daemon_options, lines_option
+from leaderd.cli.table import printable
 
 if TYPE_CHECKING:
     from leaderd.config.load import Loaded
@@ -79,7 +80,7 @@ def _at_etcd(loaded: "Loaded") -> list["Finding"]:
 
 def _line(finding: "Finding") -> str:
     colour = _COLOURS[finding.result] if _coloured() else None
-    text = f"{finding.check}: {finding.text}{'; ' if finding.remedy else ''}{finding.remedy}"
+    text = printable(f"{finding.check}: {finding.text}{'; ' if finding.remedy else ''}{finding.remedy}")
     return f"{click.style(f'{finding.result:<4}', fg=colour) if colour else f'{finding.result:<4}'}  {text}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from leaderd.cli.options import config_option, election_argument, lines_option, socket_of, socket_option
-from leaderd.cli.table import print_table
+from leaderd.cli.table import print_table, printable
 
 
 @click.command(
@@ -42,7 +42,7 @@ def _print(election: Mapping[str, Any]) -> None:
         ("if it fails", election["failure"]),
     ):
         for sentence in sentences:
-            click.echo(f"  {title:<12} {sentence}")
+            click.echo(f"  {title:<12} {printable(sentence)}")
             title = ""  # noqa: PLW2901 - said once
     click.echo("")
     print_table(

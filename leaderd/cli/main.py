@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from leaderd.cli.table import printable
 from leaderd.errors import ConfigError, LeaderdError, UnreachableError
 from leaderd.version import VERSION
 
@@ -89,7 +90,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - a bug too is told in one line
         lines, code = _explain(error)
         for line in lines:
-            click.echo(_printable(line), err=True)
+            click.echo(printable(line), err=True)
     return code if isinstance(code, int) else 0
 
 
@@ -104,11 +105,6 @@ def _explain(error: Exception) -> tuple[list[str], int]:
     if isinstance(error, LeaderdError):
         return [f"leaderd: {error}"], _UNREACHABLE if isinstance(error, UnreachableError) else _REFUSED
     return [f"leaderd: internal error, please report it: {_place(error)}"], _REFUSED
-
-
-def _printable(line: str) -> str:
-    """Return the line with whatever would make two of it, or move the cursor, as an escape."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 
 
 def _usage_text(error: click.ClickException) -> str:

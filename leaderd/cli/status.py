@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from leaderd.cli.options import config_option, election_argument, output_option, socket_of, socket_option
-from leaderd.cli.table import print_table
+from leaderd.cli.table import print_table, printable
 from leaderd.clock import BootClock
 
 
@@ -52,7 +52,7 @@ def _print(report: Mapping[str, Any]) -> None:
     elections = report["elections"]
     click.echo(f"node {report['node']}, leaderd {report['version']}")
     for warning in report["warnings"]:
-        click.echo(f"warning: {warning}")
+        click.echo(printable(f"warning: {warning}"))
     click.echo("")
     print_table(
         ("election", "state", "leader", "token", "valid for", "since", "reason"),

@@ -17,6 +17,7 @@ from leaderd.cli.options import (
     socket_of,
     socket_option,
 )
+from leaderd.cli.table import printable
 
 
 @click.command(
@@ -42,7 +43,7 @@ def switchover(name: str, to: str, timeout: float, output: str, **where: str | N
 
     step: Mapping[str, Any] = {"done": False}
     for step in switch_over(socket_of(where), name, to, timeout):
-        click.echo(json.dumps(step) if output == "json" else _step(step))
+        click.echo(json.dumps(step) if output == "json" else printable(_step(step)))
     if not step["done"]:
         raise RefusedError(f"{name}: the switchover did not finish; see `leaderd status {name}`")
 
@@ -138,6 +139,7 @@ def resume(name: str, output: str, **where: str | None) -> None:
 
 
 @click.group(
+    no_args_is_help=False,
     epilog="Example: leaderd epoch raise db",
     short_help="Keep tokens growing after a restore of etcd.",
 )

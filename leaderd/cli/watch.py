@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from leaderd.cli.options import config_option, election_argument, lines_option, socket_of, socket_option
+from leaderd.cli.table import printable
 
 
 @click.command(epilog="Example: leaderd watch db -o json", short_help="Print one line per change.")
@@ -19,7 +20,7 @@ def watch(name: str, output: str, **where: str | None) -> None:
     from leaderd.api.client import watch_status
 
     for change in watch_status(socket_of(where), name):
-        click.echo(json.dumps(change) if output == "json" else _line(change))
+        click.echo(json.dumps(change) if output == "json" else printable(_line(change)))
 
 
 def _line(change: Mapping[str, Any]) -> str:
