@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from leaderd.cli.options import daemon_options, lines_option
-from leaderd.cli.table import printable
+from leaderd.cli.text import printable
 
 if TYPE_CHECKING:
     from leaderd.config.load import Loaded

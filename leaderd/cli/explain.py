@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from leaderd.cli.options import config_option, election_argument, lines_option, socket_of, socket_option
-from leaderd.cli.table import print_table, printable
+from leaderd.cli.table import print_table
+from leaderd.cli.text import printable
 
 
 @click.command(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from leaderd.cli.table import printable
+from leaderd.cli.text import printable
 from leaderd.errors import ConfigError, LeaderdError, UnreachableError
 from leaderd.version import VERSION
 

@@ -17,7 +17,7 @@ from leaderd.cli.options import (
     socket_of,
     socket_option,
 )
-from leaderd.cli.table import printable
+from leaderd.cli.text import printable
 
 
 @click.command(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from leaderd.cli.options import config_option, election_argument, lines_option, socket_of, socket_option
-from leaderd.cli.table import printable
+from leaderd.cli.text import printable
 
 
 @click.command(epilog="Example: leaderd watch db -o json", short_help="Print one line per change.")
