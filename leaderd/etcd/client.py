@@ -364,8 +364,9 @@ def _op(each: ops.Op) -> Any:
         case ops.Put(key, value, lease):
             put = rpc.PutRequest(key=key.encode(), value=value.encode(), lease=lease)
             return rpc.RequestOp(request_put=put)
-        case ops.Delete(key):
-            return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
+        case ops.Delete(key, range_end):
+            delete = rpc.DeleteRangeRequest(key=key.encode(), range_end=range_end.encode())
+            return rpc.RequestOp(request_delete_range=delete)
         case ops.Range():
             return rpc.RequestOp(request_range=_range(each))
 

@@ -17,6 +17,7 @@ class Relation(Enum):
 
     EQUAL = "EQUAL"
     GREATER = "GREATER"
+    LESS = "LESS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete a key; harmless when it is gone already."""
+    """Delete a key, or with `range_end` every key up to it; harmless when it is gone already."""
 
     key: str
+    range_end: str = ""
 
 
 @dataclass(frozen=True, slots=True)

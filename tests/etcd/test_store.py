@@ -349,4 +349,4 @@ async def test_a_record_that_cannot_be_read_is_reported(
     cluster.etcdctl("put", keys.epoch, '{"epoch": 1}')
     cluster.etcdctl("put", f"{keys.control}paused", "{}")
     snapshot = await a.snapshot()
-    assert (snapshot.broken, snapshot.epoch, snapshot.controls) == ("", 1, (("paused", "{}"),))
+    assert (snapshot.broken, snapshot.epoch, snapshot.controls) == ("", 1, (ControlKey("paused", "{}", snapshot.revision),))
