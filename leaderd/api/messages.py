@@ -30,12 +30,16 @@ def change_message(node: str, election: Mapping[str, Any]) -> pb.WatchStatusResp
 def as_dict(message: Message) -> dict[str, Any]:
     """Return a message as plain values: every field of the protocol, set or not, in its order.
 
-    Google's own JSON format will not do: it writes 64-bit numbers as texts and leaves out zeros.
+    Google's own JSON format will not do: it writes 64-bit numbers as texts and leaves out zeros. What the
+    protocol calls optional is None where it is not set.
     """
-    return {field.name: _plain(field, getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+    return {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
 
 
-def _plain(field: Any, value: Any) -> Any:
-    if field.type != FieldDescriptor.TYPE_MESSAGE:
-        return list(value) if field.is_repeated else value
-    return [as_dict(item) for item in value] if field.is_repeated else as_dict(value)
+def _value(message: Message, field: Any) -> Any:
+    value = getattr(message, field.name)
+    if field.type == FieldDescriptor.TYPE_MESSAGE:
+        return [as_dict(item) for item in value] if field.is_repeated else as_dict(value)
+    if field.is_repeated:
+        return list(value)
+    return None if field.has_presence and not message.HasField(field.name) else value

@@ -40,8 +40,7 @@ def check(file: str | None, config: str | None, **options: Any) -> None:
 
 
 def _print_election(plan: ElectionPlan) -> None:
-    from leaderd.agent import timing_of
-    from leaderd.cli.budget import draw, enforcers, failovers
+    from leaderd.budget import draw, enforcers, failovers, timing_of
 
     timing = timing_of(plan)
     click.echo(f"\nelection {plan.name}: at most one, ttl {plan.ttl} s, priority {plan.priority}\n")

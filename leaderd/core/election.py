@@ -217,7 +217,7 @@ class Election(Outside):
         if event.revision >= session.create_revision and not contains(event.queue, session.key):
             self._lose_session(now, "lease-lost", "the own key is gone")
         elif self.state is State.CANDIDATE and not session.has_proof_of(event.queue[:1]):
-            session.renew_now(now)
+            session.head_changed(event.queue, now)
 
     def _on_control(self, event: e.ControlChanged, now: Instant) -> None:
         """Obey the marks of operators; what follows from wishes is `_hand_over`'s."""

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderd.agent import timing_of
-from leaderd.cli.budget import draw, enforcers, failovers
+from leaderd.budget import draw, enforcers, failovers, timing_of
 from leaderd.cli.main import run_command
 from tests.cli.helpers import leaderd
 from tests.config.helpers import good, loaded
