@@ -108,7 +108,7 @@ class ElectionControl:
         until = self._clock.now().plus(INTENT_LIFE + timing.stop_timeout + timing.kill_time + _PATIENCE)
         promoted = 0
         while self._clock.now().left_until(until) > 0:
-            await asyncio.sleep(_LOOK)
+            await self._pause()
             seen = await self._look()
             holder = seen.holder
             if holder is None:
@@ -139,7 +139,7 @@ class ElectionControl:
             entry = read_entry(found.found[0]) if found.found else {}
             if entry or self._clock.now().left_until(until) <= 0:
                 return Progress(f"{node} leads", node, token, entry.get("gap"), done=True)
-            await asyncio.sleep(_LOOK)
+            await self._pause()
 
     async def _withdraw_wish(self, token: int) -> None:
         seen = await self._look()
@@ -165,11 +165,11 @@ class ElectionControl:
                                f"there are: {', '.join(sorted(known))}; --force marks it all the same")
         if not force and node not in controls.standby:
             if controls.paused:
-                raise RefusedError(f"election {self._keys.name}: it is paused, so that nobody could take over; "
-                                   "resume it first, or give --force")
+                raise RefusedError(f"election {self._keys.name}: it is paused, so that nobody could take "
+                                   "over; resume it first, or give --force")
             if all(key.node == node for key in heirs(seen.queue, "", controls)):
                 raise RefusedError(f"election {self._keys.name}: no other node is fit to lead; "
-                                   f"give --force to leave it without a leader")
+                                   "give --force to leave it without a leader")
         return seen
 
     async def stand_by(self, node: str, seen: Snapshot) -> None:
@@ -184,7 +184,7 @@ class ElectionControl:
             holds = seen.holder is not None and seen.holder.node == node and seen.holder.state == "held"
             if not holds and all(key.node != node for key in seen.queue):
                 return
-            await asyncio.sleep(_LOOK)
+            await self._pause()
 
     async def go_online(self, node: str) -> None:
         """Drop a node's mark; fine when there is none."""
@@ -233,6 +233,11 @@ class ElectionControl:
     def _by(self) -> str:
         return json.dumps({"by": self._node, "since": wall_time()})
 
+    @staticmethod
+    async def _pause() -> None:
+        # Not a watch: what is waited for stands in three records, and hardly ever for long.
+        await asyncio.wait((asyncio.get_running_loop().create_future(),), timeout=_LOOK)
+
     async def _look(self) -> Snapshot:
         return await self._ask(
             lambda endpoint: take_snapshot(endpoint, self._keys, self._timing.attempt_timeout)
@@ -257,7 +262,7 @@ class ElectionControl:
         until = self._clock.now().plus(_PATIENCE)
 
         async def attempt() -> T:
-            endpoint, result = await first_answer(
+            _, result = await first_answer(
                 self._client.order(), leg, hedge_after=timing.hedge_after, timeout=timing.attempt_timeout
             )
             return result
