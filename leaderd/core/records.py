@@ -133,7 +133,8 @@ class HolderRecord:
 
 
 def _milliseconds(seconds: float) -> int:
-    return int(-(-seconds * 1000 // 1))
+    # Up, but not for the last bits of a product: what was read back is written as it stood.
+    return math.ceil(round(seconds * 1000, 6))
 
 
 def _seconds(milliseconds: float) -> float:

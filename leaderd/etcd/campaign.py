@@ -8,7 +8,7 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from leaderd.clock import Clock
@@ -146,12 +146,17 @@ class Campaign:
                 least, and the record is still to be released.
         """
         key = self._keys.key(order.record.lease)
-        ours = Compare(self._keys.holder, Target.MOD, Relation.EQUAL, order.holder_revision)
+        held = replace(order.record, state="held").encode()
+        # After a restore another term's record may have the same revision, and this be a late copy.
+        ours = (
+            Compare(self._keys.holder, Target.MOD, Relation.EQUAL, order.holder_revision),
+            Compare(self._keys.holder, Target.VALUE, Relation.EQUAL, held),
+        )
         put = Put(self._keys.holder, order.record.encode())
 
         async def leg(endpoint: Endpoint) -> None:
             await endpoint.txn(
-                (ours,), (put, Delete(key), *more), (Delete(key), *more), self._timing.attempt_timeout
+                ours, (put, Delete(key), *more), (Delete(key), *more), self._timing.attempt_timeout
             )
 
         try:

@@ -352,10 +352,10 @@ def _channel(address: Address, access: Access) -> grpc.aio.Channel:
 
 
 def _compare(each: ops.Compare) -> Any:
-    target = {"create_revision": "CREATE", "mod_revision": "MOD", "lease": "LEASE"}[each.target.value]
+    value = each.value.encode() if isinstance(each.value, str) else each.value
     return rpc.Compare(
-        key=each.key.encode(), range_end=each.range_end.encode(), target=target,
-        result=each.relation.value, **{each.target.value: each.value},
+        key=each.key.encode(), range_end=each.range_end.encode(), target=each.target.name,
+        result=each.relation.value, **{each.target.value: value},
     )
 
 

@@ -10,6 +10,7 @@ class Target(Enum):
     CREATE = "create_revision"
     MOD = "mod_revision"
     LEASE = "lease"
+    VALUE = "value"
 
 
 class Relation(Enum):
@@ -30,7 +31,7 @@ class Compare:
     key: str
     target: Target
     relation: Relation
-    value: int
+    value: int | str
     range_end: str = ""
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from leaderd.core.actions import Join
+from leaderd.core.actions import Join, Release
 from leaderd.core.events import (
     EvidenceFailed,
     EvidenceGathered,
@@ -323,6 +323,22 @@ async def test_no_evidence_when_the_lease_is_unknown(player: Make, cluster: Clus
     cluster.etcdctl("lease", "revoke", f"{a.joined.lease:x}")
     failed = await b.answer(b.evidence_on(a.record()), EvidenceFailed)
     assert "does not know" in failed.detail
+
+
+async def test_a_record_of_another_term_is_not_released_whatever_its_revision(
+    player: Make, cluster: Cluster, keys: ElectionKeys
+) -> None:
+    """A restored etcd gives revisions out again, and a late copy of an old release may still be under way."""
+    a, b = player("a"), player("b")
+    await a.lead()
+    old = a.record("released")
+    await a.answer(Release(old.token, old, 0), Released)
+    await b.join()
+    took = await b.answer(b.take_over(await b.snapshot()), TookOver)
+    await a.answer(Release(old.token, old, took.holder_revision), Released)
+    holder = (await b.snapshot()).holder
+    assert holder is not None
+    assert (holder.token, holder.state) == (took.token, "held")
 
 
 async def test_no_evidence_on_somebody_who_is_not_the_holder(player: Make) -> None:
