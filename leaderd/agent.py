@@ -23,7 +23,10 @@ from leaderd.instant import Instant
 SLICE = 0.2
 IDLE_SLICE = 2.0
 
-StoreAction = a.Join | a.Renew | a.GatherEvidence | a.TakeOver | a.Release | a.EndSession
+StoreAction = (
+    a.Join | a.Renew | a.GatherEvidence | a.TakeOver | a.Release | a.EndSession
+    | a.WriteIntent | a.DropIntent | a.AnswerIntent | a.RecordStart | a.RecordEnd
+)
 GuardAction = a.ExtendLease | a.ReportStopping | a.Disarm | a.Forget | a.Fence
 
 
@@ -117,6 +120,8 @@ class ElectionLoop:
     def _perform(self, action: a.Action, ports: Ports) -> None:
         match action:
             case a.Join() | a.Renew() | a.GatherEvidence() | a.TakeOver() | a.Release() | a.EndSession():
+                ports.store.perform(action)
+            case a.WriteIntent() | a.DropIntent() | a.AnswerIntent() | a.RecordStart() | a.RecordEnd():
                 ports.store.perform(action)
             case a.ArmGuard():
                 ports.guard.arm(action)

@@ -24,17 +24,21 @@ from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.election import Election
+from leaderd.core.handover import Preference
 from leaderd.core.records import HolderRecord
 from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.errors import GuardError, LeaderdError
 from leaderd.etcd.client import EtcdClient
+from leaderd.etcd.control import ElectionControl
+from leaderd.etcd.presence import Presence
 from leaderd.etcd.store import ElectionStore
 from leaderd.guard.link import ArmOrder, GuardLink
 from leaderd.keys import ElectionKeys
 from leaderd.memory import Memory
+from leaderd.operators import Operators
 from leaderd.plan import ElectionPlan, Plan
-from leaderd.report import Report
+from leaderd.report import Report, presence_text
 from leaderd.resources.build import Site, build
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
@@ -128,6 +132,7 @@ class Agent:
         self._link = GuardLink(link, self._clock, self._post, self._shut_down, self._reload)
         pids = {"guard": guard_pid, "agent": os.getpid()}
         self._report = Report(plan, self._clock, pids, boot_id())
+        self._operators = Operators(plan.node)
         self._guard_lost = False
         self._open: list[AsyncExitStack] = []
         self._news_time = 0.0
@@ -141,12 +146,14 @@ class Agent:
             client = EtcdClient(self._plan.etcd, self._clock)
             stack.push_async_callback(client.close)
             stack.push_async_callback(self._close)
+            presence = Presence(client)
+            stack.push_async_callback(presence.close)
             services: list[Coroutine[Any, Any, None]] = [
-                self._link.run(), self._serve(), self._warn(client)
+                self._link.run(), self._serve(), self._warn(client), presence.run()
             ]
             runs = []
             for plan in self._plan.elections:
-                loop, ports, more = self._assemble(plan, client)
+                loop, ports, more = self._assemble(plan, client, presence)
                 services += more
                 runs.append(loop.run(ports))
             clean = await _finish_first(runs, services)
@@ -162,7 +169,7 @@ class Agent:
                 raise error
 
     def _assemble(
-        self, plan: ElectionPlan, client: EtcdClient
+        self, plan: ElectionPlan, client: EtcdClient, presence: Presence
     ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
         self._open.append(stack := AsyncExitStack())
         timing = timing_of(plan)
@@ -170,7 +177,9 @@ class Agent:
         memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
         recovery = Recovery.read(self._recovery.get(plan.name))
         started = e.Started(memory.load(), recovery.pending, recovery.unclean, healthy=plan.check is None)
-        loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
+        preference = Preference(plan.priority, plan.preempt_delay if plan.preempt else None)
+        election = Election(plan.name, self._plan.node, timing, preference)
+        loop = ElectionLoop(election, self._clock, started)
         self._loops[plan.name] = loop
         site = Site(self._plan.node, self._plan.state_dir, self._clock, self._hook_log,
                     Pods(plan.name, self._clock, self._hook_log))
@@ -179,10 +188,13 @@ class Agent:
         stack.push_async_callback(lambda: group.close(self._clock.now().plus(_LAST_WORDS)))
         store = ElectionStore(client, keys, self._plan.node, plan.priority, timing, self._clock, loop.post)
         stack.push_async_callback(store.close)
-        self._report.add(loop.election.status, group.states)
+        self._report.add(election.status, group.states)
+        control = ElectionControl(client, keys, self._plan.node, timing, self._clock)
+        self._operators.add(plan.name, control, lambda: election.history.known.epoch)
 
         def publish(status: Status) -> None:
             self._publish(status)
+            presence.tell(keys.node(self._plan.node), presence_text(status, plan.priority))
             for told in (notifier, check):
                 if told is not None:
                     told.publish(status)
@@ -230,7 +242,7 @@ class Agent:
         if not self._plan.api.socket:
             return
         try:
-            await ApiServer(self._plan, self._report).run()
+            await ApiServer(self._plan, self._report, self._operators).run()
         except (LeaderdError, OSError) as error:
             self._log.error("status is not served", detail=str(error))
 
