@@ -24,7 +24,7 @@ from leaderd.core.status import Status
 from leaderd.instant import Instant
 
 # Half of the series for what `leaderd_agent_start_time_seconds` says once.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus_client leaves it out
 
 _BUDGET = (0.1, 0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120, 300)
 _KEEPALIVE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
