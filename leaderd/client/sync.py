@@ -1,13 +1,15 @@
 """The client for programs that block."""
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leaderd.client import wire
 from leaderd.errors import LeaseLostError, UnreachableError
+
+if TYPE_CHECKING:
+    import socket
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 # How long a wait listens before it looks again by itself, in seconds.
@@ -161,7 +163,9 @@ class Client:
             except (OSError, ValueError) as error:
                 raise UnreachableError(f"no answer from {self._name}: {error}") from error
 
-    def _connected(self, question: bytes, timeout: float) -> socket.socket:
+    def _connected(self, question: bytes, timeout: float) -> "socket.socket":
+        import socket  # half of what importing all of this would take
+
         try:
             connection = socket.create_connection(self._where, timeout)
         except OSError as error:
