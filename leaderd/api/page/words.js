@@ -82,6 +82,7 @@ function stateOf(table, word) {
 // 0.12 s, 5.9 s, 42 s, 17 min, 3 h 12 min, 4 d 2 h
 function duration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
+  if (Number.isInteger(seconds) && whole < 60) return `${whole} s`;
   if (seconds < 1) return `${Math.max(0, seconds).toFixed(2)} s`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (whole < 60) return `${whole} s`;
