@@ -92,8 +92,8 @@ def hundred() -> Report:
         make = election if number % 3 == 0 else elsewhere
         elections.append(make(name, token=2000 + number))
         elections[-1]["nodes"][2].update(state="candidate", reason="")
-    elections[7].update(leader="", nodes=[{"node": "a", "state": "standby", "reason": "store-lost"}], candidates=[],
-                        state="standby", reason="store-lost")
+    elections[7].update(state="standby", reason="store-lost", leader="", candidates=[],
+                        nodes=[{"node": "a", "state": "standby", "reason": "store-lost"}])
     elections[41].update(state="fenced", reason="resource-failed", healthy=False, leader="",
                          detail="stop of app: exit code 1")
     elections[60].update(paused=True)
@@ -104,8 +104,8 @@ def hundred() -> Report:
 
 # What must reach the page as text. The right-to-left override would turn the rest of a line around.
 HOSTILE = [
-    "<img src=x onerror=window.hit=1>", "</script><script>window.hit=1</script>", "\"><svg onload=window.hit=1>",
-    "javascript:window.hit=1", "\u202egnirts detrevni", "{{constructor.constructor('window.hit=1')()}}",
+    "<img src=x onerror=window.hit=1>", "</script><script>window.hit=1</script>",
+    '"><svg onload=window.hit=1>', "javascript:window.hit=1", "\u202egnirts detrevni", "{{constructor.constructor('window.hit=1')()}}",
     "long-" + "x" * 400,
 ]
 
@@ -114,7 +114,8 @@ def hostile() -> Report:
     """Return a report in which every string is out to run."""
     elections = [
         election(
-            text, leader=text, reason=text, detail=text, guarantee=text, blocked=text, since=text, healthy=False,
+            text, leader=text, reason=text, detail=text, guarantee=text, blocked=text, since=text,
+            healthy=False,
             candidates=[{"node": text, "priority": text, "revision": 1, "foreign": True}],
             nodes=[{"node": text, "state": text, "reason": text}],
             resources=[{"name": text, "type": text, "state": text}],

@@ -8,7 +8,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -26,14 +26,18 @@ class StandIn:
         renew_every: Seconds between the renewals that refill a lease to its `valid_for` in the report;
             0 renews no more.
         stalled: Accepts and answers nothing, as a stopped process does.
+        slowness: Seconds between the reckoning of a status and its sending.
+        streams: Open `/events`.
         asked: The paths asked for, in order.
     """
 
-    def __init__(self, report: dict[str, Any], history: dict[str, list[dict[str, Any]]] | None = None) -> None:
+    def __init__(self, report: dict[str, Any], history: dict[str, Any] | None = None) -> None:
         self.report = report
         self.history = history
         self.renew_every = 1.2
         self.stalled = False
+        self.slowness = 0.0
+        self.streams = 0
         self.asked: list[str] = []
         self.url = ""
         self._clock = BootClock()
@@ -89,7 +93,9 @@ class StandIn:
 
     async def _status(self, request: web.Request) -> web.Response:
         await self._answers(request)
-        return web.json_response(self._aged())
+        said = self._aged()
+        await asyncio.sleep(self.slowness)
+        return web.json_response(said)
 
     async def _history(self, request: web.Request) -> web.Response:
         await self._answers(request)
@@ -99,14 +105,20 @@ class StandIn:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         await self._answers(request)
-        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
+        self.streams += 1
         runner = self._runner
-        with suppress(ConnectionError):
+        try:
             while self._runner is runner:
                 changed = self._changed
-                await answer.write(f"data: {json.dumps(self._aged())}\n\n".encode())
+                for each in self._aged()["elections"]:
+                    await answer.write(f"data: {json.dumps({'node': 'a', **each})}\n\n".encode())
                 await changed.wait()
+        except ConnectionError:
+            pass
+        finally:
+            self.streams -= 1
         return answer
 
     def _aged(self) -> dict[str, Any]:

@@ -11,7 +11,10 @@ const PATIENCE = 2;
 // Seconds between two questions while all is well; asked more often where leases are short.
 const ASK_EVERY = 1;
 const ASK_AT_MOST_EVERY = 0.2;
-const GIVE_UP_STEP = [0.5, 1, 2, 4, 5];
+// Until the next question after one, two, … that brought no answer.
+const AFTER_FAILURES = [0.5, 1, 2, 4, 5];
+// Between two attempts to open a stream that was refused.
+const STREAM_PAUSE = 5;
 // The names under which the stream may tell of a change.
 const NEWS = ["message", "change", "status", "election"];
 
@@ -94,6 +97,7 @@ class Facts {
 
   accept(report, askedAt) {
     if (!report || !Array.isArray(report.elections)) throw new Error("its answer is no status report");
+    if (this.failures) this.streamRetryAt = 0;
     this.report = report;
     this.askedAt = askedAt;
     this.failures = 0;
@@ -104,7 +108,7 @@ class Facts {
   }
 
   pause(askedAt) {
-    if (this.failures) return GIVE_UP_STEP[Math.min(this.failures, GIVE_UP_STEP.length) - 1];
+    if (this.failures) return AFTER_FAILURES[Math.min(this.failures, AFTER_FAILURES.length) - 1];
     if (this.askAgain) return Math.max(0, ASK_AT_MOST_EVERY - secondsSince(askedAt));
     const leases = this.report.elections.map((each) => Number(each.valid_for)).filter((left) => left > 0);
     return Math.max(ASK_AT_MOST_EVERY, Math.min(ASK_EVERY, ...leases.map((left) => left / 4)));
@@ -114,7 +118,7 @@ class Facts {
     if (document.hidden || (this.stream && this.stream.readyState !== EventSource.CLOSED)) return;
     if (performance.now() < this.streamRetryAt) return;
     this.closeStream();
-    this.streamRetryAt = performance.now() + 5000;
+    this.streamRetryAt = performance.now() + STREAM_PAUSE * 1000;
     this.stream = new EventSource("events");
     for (const name of NEWS) this.stream.addEventListener(name, () => this.ask());
     // A broken stream is news too: the daemon may have gone.
@@ -124,6 +128,7 @@ class Facts {
   closeStream() {
     if (this.stream) this.stream.close();
     this.stream = null;
+    this.streamRetryAt = 0;
   }
 }
 
