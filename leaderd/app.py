@@ -178,12 +178,16 @@ class Agent:
         loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
         self._loops[plan.name] = loop
         site = Site(self._plan.node, self._plan.state_dir, self._clock, self._hook_log,
-                    Pods(plan.name, self._clock, self._hook_log))
+                    Pods(plan.name, self._clock, self._hook_log),
+                    self._metrics.hook, self._metrics.announced)
         parts = build(plan, timing, site, loop.post)
         group, notifier, check = parts.group, parts.notifier, parts.check
         stack.push_async_callback(lambda: group.close(self._clock.now().plus(_LAST_WORDS)))
         post = self._metrics.tap(lambda: loop.status, loop.post)
-        store = ElectionStore(client, keys, self._plan.node, plan.priority, timing, self._clock, post)
+        store = ElectionStore(
+            client, keys, self._plan.node, plan.priority, timing, self._clock, post,
+            self._metrics.renewals(plan.name, self._plan.etcd.endpoints),
+        )
         stack.push_async_callback(store.close)
         self._report.add(lambda: loop.status, group.states)
         self._metrics.add(loop.status)

@@ -6,7 +6,7 @@ thread.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,6 +26,7 @@ from leaderd.instant import Instant
 # Half of the series for what `leaderd_agent_start_time_seconds` says once.
 disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus_client leaves it out
 
+OUTCOMES = ("proven", "failed", "gone", "abandoned")
 _BUDGET = (0.1, 0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120, 300)
 _KEEPALIVE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _HOOK = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -129,13 +130,12 @@ class Metrics:
 
         return measured
 
-    def renewal(self, election: str, endpoint: str, outcome: str) -> None:
-        """Count one leg of a renewal: proven, failed, gone or abandoned."""
-        self._renewals.labels(election, endpoint, outcome).inc()
-
-    def keepalive(self, endpoint: str, seconds: float) -> None:
-        """Note how long an answered keepalive took."""
-        self._keepalive.labels(endpoint).observe(seconds)
+    def renewals(self, election: str, endpoints: Iterable[str]) -> "RenewalMeter":
+        """Return what counts the renewals of one election; each count is there from the beginning."""
+        for endpoint in endpoints:
+            for outcome in OUTCOMES:
+                self._renewals.labels(election, endpoint, outcome)
+        return RenewalMeter(election, self._renewals, self._keepalive)
 
     def hook(self, election: str, resource: str, action: str, seconds: float, *, failed: bool) -> None:
         """Note one run of a hook."""
@@ -144,9 +144,9 @@ class Metrics:
         if failed:
             failures.inc()
 
-    def announced(self, election: str, resource: str, addresses: int) -> None:
-        """Count announcements."""
-        self._announcements.labels(election, resource).inc(addresses)
+    def announced(self, election: str, resource: str) -> None:
+        """Count an announcement of an address."""
+        self._announcements.labels(election, resource).inc()
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """Return everything in the format that an Accept header asks for, and its content type."""
@@ -154,3 +154,26 @@ class Metrics:
             self._pass_time(election)
         encode, kind = choose_encoder(accept)
         return encode(self.registry), kind
+
+
+class RenewalMeter:
+    """The renewals of one election, as its session reports them.
+
+    Args:
+        election: Its name.
+        renewals: Counts legs.
+        keepalives: Takes durations.
+    """
+
+    def __init__(self, election: str, renewals: Counter, keepalives: Histogram) -> None:
+        self._election = election
+        self._renewals = renewals
+        self._keepalives = keepalives
+
+    def renewal(self, endpoint: str, outcome: str) -> None:
+        """Count one leg: proven, failed, gone or abandoned."""
+        self._renewals.labels(self._election, endpoint, outcome).inc()
+
+    def keepalive(self, endpoint: str, seconds: float) -> None:
+        """Note how long an answered keepalive took."""
+        self._keepalives.labels(endpoint).observe(seconds)

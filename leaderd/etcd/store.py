@@ -27,7 +27,7 @@ from leaderd.etcd.campaign import Campaign
 from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.evidence import Evidence, gather_evidence
 from leaderd.etcd.hedge import cancelled, first_answer
-from leaderd.etcd.session import Session
+from leaderd.etcd.session import Meter, Session
 from leaderd.etcd.watch import QueueWatch
 from leaderd.keys import ElectionKeys
 
@@ -45,6 +45,7 @@ class ElectionStore:
         timing: The budget with the TTL to ask for.
         clock: For instants.
         post: Takes the events, in the event loop's thread; must not block.
+        meter: Takes note of renewals.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class ElectionStore:
         timing: Timing,
         clock: Clock,
         post: Callable[[Event], None],
+        meter: Meter | None = None,
     ) -> None:
         self._client = client
         self._keys = keys
         self._timing = timing
         self._post = post
+        self._meter = meter
         self._campaign = Campaign(client, keys, node, priority, timing, clock, self._in_background)
         self._watch = QueueWatch(client, keys, timing.attempt_timeout, post)
         self._sessions: dict[int, Session] = {}
@@ -131,7 +134,9 @@ class ElectionStore:
         except EtcdError as error:
             self._post(JoinFailed(action.serial, str(error)))
             return
-        session = Session(self._client, self._keys, got.timing, got.lease, got.create_revision)
+        session = Session(
+            self._client, self._keys, got.timing, got.lease, got.create_revision, self._meter
+        )
         self._sessions[action.serial] = session
         self._post(Joined(
             action.serial, got.lease, got.timing.ttl, got.sent_at, got.key, got.create_revision,
