@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from leaderd.api import http_answers as answers
+from leaderd.api.dashboard import dashboard
 from leaderd.api.http_answers import Answer
 from leaderd.api.http_bridge import Bridge
 from leaderd.api.http_events import stream_events
@@ -74,6 +75,7 @@ class HttpServer:
         self._guard_lives = guard_lives
         self._log = log
         self._hub = Hub(bridge, clock)
+        self._page = dashboard()
         self._routes = self._table()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -156,6 +158,8 @@ class HttpServer:
             return await self._events(request, name)
         if path == "/metrics":
             return _response(Answer(200, {}), bare=True)
+        if path == "/" and "text/html" in request.headers.get("Accept", ""):
+            return web.Response(body=self._page.body, headers={**_EVERY, **self._page.headers})
         # Nothing is awaited between the reckoning and the sending of what was reckoned.
         answer = await self._routes[path](name)
         return _response(answer, bare=request.method == "OPTIONS")
