@@ -68,6 +68,7 @@ class Guard:
         self._restarts = Restarts()
         self._agent: AgentProcess | None = None
         self._agent_code = 0
+        self._starts = 0
         self._start_at: Instant | None = self._clock.now()
         self._sweep_until: Instant | None = None
         self._shutdown_at: Instant | None = None
@@ -111,8 +112,10 @@ class Guard:
         if self._sweep_until is not None or not self._custody.idle:
             return
         self._start_at = None
+        self._starts += 1
         payload = {
-            "plan": asdict(self._plan), "recovery": self._custody.recovery(), "guard_pid": os.getpid()
+            "plan": asdict(self._plan), "recovery": self._custody.recovery(), "guard_pid": os.getpid(),
+            "agent_starts": self._starts,
         }
         try:
             agent = start_agent(self._command, payload, self._lock, self._clock.now())

@@ -59,7 +59,11 @@ BAD: dict[str, list[Any]] = {
     "etcd__password_file": [*NOT_TEXT, "/nope"],
     "api__socket": [*NOT_TEXT, "/" + "s" * 107],
     "api__socket_group": [1, True, [], "no-such-group", "nul\0"],
-    "api__http": [1, True, "127.0.0.1:4040"],
+    "api__http": [
+        1, True, "4040", ":4040", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:http", "::1:4040",
+        "[::1", "[::1]", "[127.0.0.1]:4040", "[a]:4040", "http://127.0.0.1:4040", "a b:4040", "a:4040 ",
+        "-a:1", "1.2.3.4:" + "9" * 100,
+    ],
     "election__name": [None, *NOT_NAME],
     "election__guarantee": [1, "", "at-least-one", "exactly-one"],
     "election__ttl": [0, 1, 301, -5, 10.0, "10", True, math.nan],
