@@ -41,7 +41,8 @@ def check(file: str | None, config: str | None, **options: Any) -> None:
 
 def _print_election(plan: ElectionPlan) -> None:
     from leaderd.agent import timing_of
-    from leaderd.cli.budget import draw, enforcers, failovers
+    from leaderd.cli.budget import draw, failovers
+    from leaderd.enforcers import enforcers, outside
 
     timing = timing_of(plan)
     click.echo(f"\nelection {plan.name}: at most one, ttl {plan.ttl} s, priority {plan.priority}\n")
@@ -56,6 +57,8 @@ def _print_election(plan: ElectionPlan) -> None:
          "all of leaderd dead"),
         enforcers(plan),
     )
+    for line in outside(plan):
+        click.echo(f"  {line}")
 
 
 def _missing_programs(plan: Plan) -> Iterator[str]:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from leaderd.agent import timing_of
-from leaderd.cli.budget import draw, enforcers, failovers
+from leaderd.cli.budget import draw, failovers
 from leaderd.cli.main import run_command
+from leaderd.enforcers import enforcers
 from tests.cli.helpers import leaderd
 from tests.config.helpers import good, loaded
 
