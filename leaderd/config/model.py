@@ -19,8 +19,7 @@ NAME_RULE = "must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit"
 ROOT = r"^(/[A-Za-z0-9._-]+)+$"
 # Source: `dev_valid_name` in net/core/dev.c; a colon would be an alias of old.
 _NOT_IN_INTERFACE = re.compile(r"[\s/:\0]|[^\x21-\x7e]")
-SUPPORTED_TYPES = ("script", "vip", "process")
-LATER_TYPES = ("mount", "systemd", "ocf")
+SUPPORTED_TYPES = ("script", "vip", "process", "mount", "systemd", "ocf")
 
 
 def _text(value: str) -> str:

@@ -49,12 +49,17 @@ class Hook:
 
 
 class HookRunner:
-    """Runs hooks of one election, one at a time."""
+    """Runs hooks of one election, one at a time.
+
+    Attributes:
+        said: The last line that the last one wrote.
+    """
 
     def __init__(
         self, election: str, node: str, state_dir: str, clock: Clock, log: Log, pods: Pods
     ) -> None:
         self.pods = pods
+        self.said = ""
         self._election = election
         self._node = node
         self._state_dir = state_dir
@@ -77,6 +82,7 @@ class HookRunner:
         left = self._clock.now().left_until(deadline)
         # Until then it has time; from then to `deadline` it is being ended.
         term_at = deadline.plus(-min(GRACE_LIMIT, left * GRACE_SHARE))
+        self.said = ""
         try:
             if left <= 0:
                 raise ResourceError("no time was left for it")
@@ -87,6 +93,7 @@ class HookRunner:
             finally:
                 if output:
                     output.drain()
+                    self.said = output.last
         except OSError as error:
             raise ResourceError(f"{hook.name}: {hook.action}: {error.strerror}") from error
         except ResourceError as error:
