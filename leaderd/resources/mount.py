@@ -48,8 +48,8 @@ class Mount(Script):
 
     @property
     def kind(self) -> str:
-        """Return the kind; a private mount says so."""
-        return "mount (private)" if self._spec.private else "mount"
+        """Return the kind: a private mount that is not to be had is refused, so there is nothing to note."""
+        return "mount"
 
     async def start(self, term: Term, lease: Lease, timeout: float) -> None:
         """Mount it and look whether the kernel has it."""

@@ -370,7 +370,7 @@ async def test_a_private_mount_is_seen_by_the_term_alone_and_ends_with_it(
     hook = rig.script("hook", f'[ "$1" != start ] || echo inside > "{target}/file"')
     rig.build(mount(disks[0], target, private=True), script("app", hook, contain=True))
     assert await rig.start() == ResourcesStarted(TOKEN), rig.lines
-    assert rig.group.states()[0] == ("data", "mount (private)", "started")
+    assert rig.group.states()[0] == ("data", "mount", "started")
     assert here(target) is None
     assert not (target / "file").exists()
     assert not free(disks[0])
