@@ -253,8 +253,15 @@ class Keepalived(Peers):
             node=node, number=51, priority=100 + NODES.index(node), advert=ADVERT,
             address=self.addresses[0], work=work,
         ))
-        return ["keepalived", "--dont-fork", "--log-console", "--vrrp", "--use-file", str(config),
+        return [shutil.which("keepalived") or "", "--dont-fork", "--log-console", "--vrrp", "--use-file", str(config),
                 "--pid", str(here / "pid"), "--vrrp_pid", str(here / "vrrp-pid")]
+
+
+    def repair(self, node: Any) -> None:
+        """Its pid files too: it does not start beside them while anything has those pids."""
+        super().repair(node)
+        for name in ("pid", "vrrp-pid"):
+            (self._directory / node.name / name).unlink(missing_ok=True)
 
 
 class Lock(Peers):
