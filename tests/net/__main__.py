@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from tests.net.campaign import run_faults, run_medians
+from tests.net.takeovers import run_takeovers
 from tests.netns import why_not
 
 
@@ -28,6 +29,14 @@ def faults(*, peers: bool) -> None:
 def outages(count: int) -> None:
     """Do the faults whose outage has an aim many times; prints medians."""
     end(run_medians(say, count))
+
+
+@main.command()
+@click.option("--count", default=20, show_default=True, help="How many.")
+@click.option("--seed", default=1, show_default=True, help="Which.")
+def takeovers(count: int, seed: int) -> None:
+    """Do random faults until leadership has moved so often; look for overlaps and for what is left behind."""
+    end(run_takeovers(count, seed, say))
 
 
 def say(line: str) -> None:

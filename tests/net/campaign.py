@@ -65,7 +65,8 @@ def run_faults(say: Say, *, peers: bool) -> list[str]:
     lines = table([row for row in rows if row.system == "leaderd"])
     for entry in entries:
         if entry.make in (Keepalived, Lock):
-            lines += ["", *peer_table(entry.make.system, [row for row in rows if row.system == entry.make.system])]
+            system = entry.make.system
+            lines += ["", *peer_table(system, [row for row in rows if row.system == system])]
     return [*lines, *(f"PROBLEM: {each}" for each in problems)]
 
 
@@ -76,15 +77,15 @@ def table(rows: Sequence[Row]) -> list[str]:
     """Return leaderd's table: both ttls side by side."""
     found = {(row.fault, row.ttl): row for row in rows}
     lines = [
-        "| fault | client without an answer, ttl 5 | ttl 10 | another answers after, ttl 5 | ttl 10 "
-        "| nobody had the address, ttl 5 | ttl 10 | two had the address | two ran the daemon |",
+        ("| fault | client without an answer, ttl 5 | ttl 10 | another answers after, ttl 5 | ttl 10 "
+         "| nobody had the address, ttl 5 | ttl 10 | two had the address | two ran the daemon |"),
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in [*FAULTS, *ETCD_FAULTS]:
         five, ten = found[name, 5], found[name, 10]
         cells = [
             *(f"{max(row.outage.values()):.2f}" for row in (five, ten)),
-            *("stays" if row.another is None else f"{row.another:.2f}" for row in (five, ten)),
+            *("the same" if row.another is None else f"{row.another:.2f}" for row in (five, ten)),
             *("" if row.unheld is None else f"{row.unheld:.2f}" for row in (five, ten)),
             seconds(max(five.overlap, ten.overlap)), seconds(max(five.work, ten.work)),
         ]
@@ -96,15 +97,15 @@ def peer_table(system: str, rows: Sequence[Row]) -> list[str]:
     """Return the table of a peer."""
     found = {row.fault: row for row in rows}
     lines = [
-        f"| {system} | client without an answer | another answers after | two had the address "
-        "| two ran the daemon |",
+        (f"| {system} | client without an answer | another answers after | two had the address "
+         "| two ran the daemon |"),
         "|---|---|---|---|---|",
     ]
     for name in [*FAULTS, *ETCD_FAULTS]:
         if (row := found.get(name)) is None:
             lines.append(f"| {name} | n/a | | | |")
             continue
-        another = "stays" if row.another is None else f"{row.another:.2f}"
+        another = "the same" if row.another is None else f"{row.another:.2f}"
         lines.append(f"| {name} | {max(row.outage.values()):.2f} | {another} | {seconds(row.overlap)} "
                      f"| {seconds(row.work)} |")
     return lines

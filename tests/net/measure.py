@@ -136,5 +136,6 @@ def finish(team: Competitors, row: Row, until: float) -> None:
     row.unheld = gaps[0] if gaps and row.another is not None else None
     work = team.work(row.begun)
     row.work = sum(seconds for _, _, seconds in overlaps(work))
-    mine = [hold for hold in team.work(0.0) if team.nodes[hold.node].host == row.host and hold.start_at < row.begun]
-    row.work_ended = mine[-1].end_at - row.begun if mine else 0.0
+    ended = [hold.end_at for hold in team.work(0.0)
+             if team.nodes[hold.node].host == row.host and hold.start_at < row.begun]
+    row.work_ended = ended[-1] - row.begun if ended else 0.0

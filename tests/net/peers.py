@@ -253,8 +253,8 @@ class Keepalived(Peers):
             node=node, number=51, priority=100 + NODES.index(node), advert=ADVERT,
             address=self.addresses[0], work=work,
         ))
-        return [shutil.which("keepalived") or "", "--dont-fork", "--log-console", "--vrrp", "--use-file", str(config),
-                "--pid", str(here / "pid"), "--vrrp_pid", str(here / "vrrp-pid")]
+        return [shutil.which("keepalived") or "", "--dont-fork", "--log-console", "--vrrp",
+                "--use-file", str(config), "--pid", str(here / "pid"), "--vrrp_pid", str(here / "vrrp-pid")]
 
 
     def repair(self, node: Any) -> None:

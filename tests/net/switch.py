@@ -1,4 +1,4 @@
-"""A switch with hosts at its ports: three of etcd, three of each team that competes, and a client that watches."""
+"""A switch with hosts at its ports: three of etcd, three of each team, and a client that watches."""
 
 import json
 import os

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.faults.actions import pause_for
 from tests.faults.trio import now
 from tests.net.faults import FAULTS
-from tests.net.leaks import Ledger, growth, mounts, remains
+from tests.net.leaks import Ledger, growth, remains
 from tests.net.measure import SLACK, Row, suffer
 from tests.net.team import Team
 from tests.net.world import Entry, World
@@ -47,12 +47,10 @@ class Takeovers:
 
     def run(self, world: World) -> None:
         """Do them all; then stop the teams and look what is left."""
-        begun, before = now(), mounts()
+        begun = now()
         teams = [team for team in world.teams if isinstance(team, Team)]
         world.each(self._one_team, teams)
         self.problems += [each for found in world.each(remains, teams) for each in found]
-        if (after := mounts()) != before:
-            self.problems.append(f"mounts: {sorted(set(before) ^ set(after))}")
         self.seconds = now() - begun
 
     def _next(self) -> int:
@@ -88,12 +86,14 @@ class Takeovers:
         outages: dict[str, list[float]] = defaultdict(list)
         for row in self.rows:
             outages[row.fault].append(row.outage_v4)
-        lines = ["| fault | takeovers | client without an answer, median s | maximum s |", "|---|---|---|---|"]
+        lines = ["| fault | takeovers | client without an answer, median s | maximum s |",
+                 "|---|---|---|---|"]
         lines += [f"| {fault} | {len(found)} | {statistics.median(found):.2f} | {max(found):.2f} |"
                   for fault, found in sorted(outages.items())]
         two = sum(row.overlap > 0 for row in self.rows), sum(row.work > 0 for row in self.rows)
-        return [*lines, "", f"{len(self.rows)} takeovers in {self.seconds:.0f} s, seed {self.seed}: {two[0]} overlaps "
-                f"of an address, {two[1]} of a daemon", *growth(self.ledgers)]
+        total = (f"{len(self.rows)} takeovers in {self.seconds:.0f} s, seed {self.seed}: "
+                 f"{two[0]} overlaps of an address, {two[1]} of a daemon")
+        return [*lines, "", total, *growth(self.ledgers)]
 
 
 def run_takeovers(wanted: int, seed: int, say: Callable[[str], None]) -> list[str]:

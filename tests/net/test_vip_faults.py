@@ -20,7 +20,8 @@ TTLS = (5, 10)
 TAKEOVERS, SEED = 20, 1
 # Those that are to take as long as each other, so that no team waits for the rest.
 FIRST_HALF = (
-    "planned stop", "kill -9 of guard and agent", "SIGSTOP of the agent", "node death", "partition from etcd only",
+    "planned stop", "kill -9 of guard and agent", "SIGSTOP of the agent", "node death",
+    "partition from etcd only",
 )
 Rows = dict[tuple[str, int], Row]
 
@@ -101,8 +102,8 @@ def test_the_kernel_alone_ends_it(rows: Rows, fault: str, ttl: int) -> None:
 def test_a_dead_node_costs_its_lease(rows: Rows, ttl: int) -> None:
     """The remaining lease, and what etcd and a busy machine add."""
     row = rows["node death", ttl]
-    figure(f"vip, ttl {ttl}, node death: client without an answer for {row.outage_v4 - row.lease_left:+.2f} s "
-           f"beyond the {row.lease_left:.2f} s of lease that were left")
+    figure(f"vip, ttl {ttl}, node death: client without an answer for {row.outage_v4 - row.lease_left:+.2f} "
+           f"s beyond the {row.lease_left:.2f} s of lease that were left")
     assert row.outage_v4 < row.lease_left + SLACK
 
 

@@ -62,7 +62,9 @@ class World:
         for team in self.teams:
             team.sight = self.sight
 
-    def run(self, team: Competitors, work: Callable[..., T], *arguments: object, **settings: Any) -> "Future[T]":
+    def run(
+        self, team: Competitors, work: Callable[..., T], *arguments: object, **settings: Any
+    ) -> "Future[T]":
         """Do something in a team's thread."""
         return self._threads[team.name].submit(work, *arguments, **settings)
 
