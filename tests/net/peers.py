@@ -16,7 +16,7 @@ from leaderd.demo.journal import Hold
 from leaderd.demo.nodes import children, descendants
 from leaderd.etcd.embedded import find_etcdctl, tied
 from tests.faults.actions import pause_for
-from tests.faults.trio import MARK, WRITER, Journal, now, wait_for
+from tests.faults.trio import MARK, WRITER, Journal, wait_for
 from tests.net.hosts import EtcdHosts
 from tests.net.sight import Sight
 from tests.net.switch import NODES, Switch
@@ -235,10 +235,6 @@ class Peers:
         """Kill everything."""
         for node in self.nodes.values():
             node.kill()
-
-    def since(self, seconds: float) -> float:
-        """Return the instant so many seconds ago."""
-        return now() - seconds
 
 
 class Keepalived(Peers):

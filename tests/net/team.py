@@ -7,7 +7,7 @@ from leaderd.core.lease import Timing
 from leaderd.demo.journal import Hold, overlaps
 from leaderd.demo.nodes import Node
 from tests.faults.actions import pause_for
-from tests.faults.trio import Trio, now, wait_for
+from tests.faults.trio import Trio, wait_for
 from tests.net.hosts import EtcdHosts, NetNode
 from tests.net.sight import Sight
 from tests.net.switch import Switch, length
@@ -100,7 +100,3 @@ class Team(Trio):
         if pairs := overlaps(self.holds()):
             found.append(self.describe(pairs))
         return [f"{self.name}: {each}" for each in found]
-
-    def since(self, seconds: float) -> float:
-        """Return the instant so many seconds ago."""
-        return now() - seconds
