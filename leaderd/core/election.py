@@ -269,7 +269,7 @@ class Election(Machine):
         if event.revision >= session.create_revision and not contains(event.queue, session.key):
             self._lose_session(now, "lease-lost", "the own key is gone")
         elif self.state is State.CANDIDATE and not session.has_proof_of(event.queue[:1]):
-            session.renew_now(now)
+            session.head_changed(event.queue, now)
 
     def _on_session(self, event: e.SessionEvent, now: Instant) -> None:
         match event:

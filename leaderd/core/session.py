@@ -73,6 +73,16 @@ class Session:
         self._again = self._renewing
         self._renew_at = now
 
+    def head_changed(self, queue: Queue, now: Instant) -> None:
+        """Ask for the renewal that shows the new head: at once by the next leader, soon by the others.
+
+        By then the takeover is done, and they neither slow it down nor have to ask again for its outcome.
+        """
+        if is_first(queue, self.key):
+            self.renew_now(now)
+        else:
+            self.hurry(now)
+
     def hurry(self, now: Instant) -> None:
         """Renew again soon: while the next leader waits for a window, a release may come any moment."""
         self._renew_at = now.plus(min(WAITING_PERIOD, now.left_until(self._renew_at)))

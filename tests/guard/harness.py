@@ -18,6 +18,7 @@ from leaderd.guard import children
 from leaderd.guard.wire import Arm, Deadlines, Extend, ReleaseKeys, Stop, encode
 from leaderd.keys import ElectionKeys
 from leaderd.plan import ApiPlan, ElectionPlan, EtcdPlan, Plan
+from leaderd.slots import SlotFile
 
 HERE = Path(__file__).parent
 PATIENCE = 20.0
@@ -234,8 +235,8 @@ class GuardRun:
         return eventually(find, f"{event} {fields} in\n{self.log_path.read_text()}")[0]
 
     def journal(self, name="db"):
-        path = self.state_dir / "terms" / f"{name}.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        text = SlotFile(str(self.state_dir / "terms" / name)).read()
+        return json.loads(text) if text else None
 
     def close(self):
         """Kill what is left; everything that the guard adopted is below it."""

@@ -1,6 +1,5 @@
 """What an earlier run has left is stopped first, and the agent is told what remains."""
 
-import json
 import signal
 import subprocess
 
@@ -130,9 +129,9 @@ def test_a_damaged_journal_is_named(guarded):
     """It cannot be acted on; the agent's own stop at start is what remains."""
     run = guarded()
     leave(run, order())
-    (run.state_dir / "terms" / "db.json").write_text("{")
+    (run.state_dir / "terms" / "db").write_text("{")
     assert run.start().agent().payload["recovery"] == {}
-    assert "db.json" in run.logged("journal not readable")["detail"]
+    assert "terms/db" in run.logged("journal not readable")["detail"]
 
 
 def test_a_journal_that_cannot_be_used_is_one_clear_line(guarded):
@@ -159,7 +158,7 @@ def test_guard_and_agent_killed_together(guarded, tmp_path):
     run.signal(signal.SIGKILL)
     run.wait()
     assert runs(daemon)
-    assert json.loads((run.state_dir / "terms" / "db.json").read_text())["phase"] == "armed"
+    assert run.journal()["phase"] == "armed"
     run.start().agent()
     assert (tmp_path / "stopped").exists()
     assert not runs(daemon)
