@@ -108,6 +108,7 @@ class Deployment:
         docker("network", "disconnect", self.network(network), self.container(f"node-{node}"))
 
     def connect(self, network: str, node: str) -> None:
+        """Give a network back; the engine gives its interface another name than it had."""
         service = f"node-{node}"
         address = ADDRESSES[network][service]
         docker("network", "connect", "--ip", address, self.network(network), self.container(service))
@@ -163,7 +164,9 @@ class Deployment:
 
     def holds(self, node: str) -> bool:
         """Return whether the kernel of a node has the address."""
-        words = ["nsenter", "--net", f"--target={self.pid(f'node-{node}')}", "ip", "-o", "addr", "show"]
+        if not (pid := self.pid(f"node-{node}")):
+            return False
+        words = ["nsenter", "--net", f"--target={pid}", "ip", "-o", "addr", "show"]
         return f" {VIP}/" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
     def logs(self) -> str:

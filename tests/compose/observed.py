@@ -6,16 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from leaderd.demo.nodes import tied
-from tests.compose.observer import PERIOD
 from tests.faults.trio import wait_for
 
 _ROOT = Path(__file__).parents[2]
-# Nobody answers three questions running: a gap, and not a busy machine.
-_MISSED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +76,14 @@ class Observer:
             first.setdefault(each.number, each.node)
         return [each for each in answers if first[each.number] != each.node]
 
-    def gaps(self, since: float, until: float | None = None) -> list[float]:
-        """Return for how long nobody answered, each time that it was more than three questions."""
-        end = until or now()
-        times = [since, *(each.at for each in self.answers(since) if each.at <= end), end]
-        return [later - earlier for earlier, later in pairwise(times) if later - earlier > _MISSED * PERIOD]
+    def turns(self, since: float) -> list[str]:
+        """Return who answered, each change once."""
+        return [node for node, _ in groupby(each.node for each in self.answers(since))]
+
+    def outage(self, since: float) -> float:
+        """Return for how long nobody answered, at the longest, in seconds."""
+        times = [since, *(each.at for each in self.answers(since)), now()]
+        return max(later - earlier for earlier, later in pairwise(times))
 
     def slowness(self, since: float) -> float:
         """Return the longest time between two questions: what was shorter may have been missed."""
