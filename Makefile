@@ -11,11 +11,11 @@ ARGS   ?=
 # How many: schedules for sim, faults for chaos.
 N      ?=
 
-.PHONY: demo test sim chaos bench lint types imports proto clean help
+.PHONY: demo test sim chaos compose-faults bench lint types imports proto clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, clean'
+	@echo 'also: sim N=…, chaos N=…, compose-faults, bench, lint, types, imports, proto, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,10 @@ sim: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(if $(N),--faults $(N)) $(ARGS)
+
+# Needs root, and docker with compose. Up to ten minutes.
+compose-faults: $(READY)
+	$(BIN)/python -m pytest tests/compose --compose-faults $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
