@@ -17,8 +17,9 @@ from typing import Any
 import structlog
 
 from leaderd import log
-from leaderd.agent import ElectionLoop, Ports, timing_of
+from leaderd.agent import ElectionLoop, Ports
 from leaderd.api.grpc import ApiServer
+from leaderd.budget import timing_of
 from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e

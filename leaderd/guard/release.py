@@ -57,6 +57,24 @@ def release(plan: EtcdPlan, order: Arm, until: Instant, clock: Clock) -> str:
     return "; ".join(problems) or "no endpoint"
 
 
+def reach(plan: EtcdPlan, endpoint: str, timeout: float) -> str:
+    """Try the way that a release would take, without changing anything; for `leaderd doctor`.
+
+    Args:
+        plan: How to reach etcd.
+        endpoint: Of the plan.
+        timeout: For each answer, in seconds.
+
+    Returns:
+        Why a release would not get through here, or "".
+    """
+    try:
+        _Gateway(plan, endpoint, timeout).greet()
+    except (OSError, HTTPException, EtcdError, ValueError, KeyError) as error:
+        return str(error)
+    return ""
+
+
 class _Gateway:
     """One attempt at one endpoint."""
 
@@ -79,15 +97,31 @@ class _Gateway:
             EtcdError: Etcd said no.
         """
         try:
-            self._http.connect()
-            # Requests and answers are single small segments.
-            self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._plan.user:
-                self._authenticate()
+            self._connect()
             self._call("/v3/kv/txn", _transaction(order))
             self._revoke(int(order.release.lease, 16))
         finally:
             self._http.close()
+
+    def greet(self) -> None:
+        """Connect as for a release, and send a transaction that does nothing.
+
+        Raises:
+            OSError, HTTPException: No answer.
+            EtcdError: Etcd said no.
+        """
+        try:
+            self._connect()
+            self._call("/v3/kv/txn", {})
+        finally:
+            self._http.close()
+
+    def _connect(self) -> None:
+        self._http.connect()
+        # Requests and answers are single small segments.
+        self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._plan.user:
+            self._authenticate()
 
     def _authenticate(self) -> None:
         with open(self._plan.password_file, encoding="utf-8") as file:

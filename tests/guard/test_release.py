@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from leaderd.etcd.embedded import EmbeddedCluster
-from leaderd.guard.release import release
+from leaderd.guard.release import reach, release
 from leaderd.guard.wire import Disarm
 from leaderd.plan import EtcdPlan
 from tests.guard.harness import CLOCK, LEASE, eventually, order, shell
@@ -160,7 +160,9 @@ def test_a_password_is_used(tmp_path):
         etcd.call("/v3/auth/enable")
         bad = EtcdPlan((etcd.url,), user="root", password_file=str(tmp_path / "bad"))
         assert "authentication failed" in release(bad, message, CLOCK.now().plus(10), CLOCK)
+        assert "authentication failed" in reach(bad, etcd.url, 5.0)
         good = EtcdPlan((etcd.url,), user="root", password_file=str(tmp_path / "good"))
+        assert reach(good, etcd.url, 5.0) == ""
         assert release(good, message, CLOCK.now().plus(10), CLOCK) == ""
         token = etcd.call("/v3/auth/authenticate", name="root", password="s3cret")["token"]
         etcd.headers = {"Authorization": token}

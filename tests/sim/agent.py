@@ -12,6 +12,7 @@ from leaderd.errors import LeaderdError
 from leaderd.instant import Instant
 from tests.sim import calls  # noqa: F401  (fills the table of calls)
 from tests.sim.client import CALLS, RELIST, Client
+from tests.sim.guard import deadlines
 
 if TYPE_CHECKING:
     from tests.sim.host import Host
@@ -34,6 +35,7 @@ class Agent:
         self.client = Client(self.engine, host.etcd, host.links, self, host.name, host.timing,
                              host.ttl, host.priority)
         self.started_at = self.clock()
+        self._guarded = 0
         self.news: list[e.SessionEvent | e.TermEvent] = []
         self._timer_at = float("inf")
         self._state = State.STANDBY
@@ -183,10 +185,16 @@ class Agent:
                 e.ResourcesStarted(action.token) if good else e.StartFailed(action.token, "start failed")
             )), lambda: self.alive)
 
+    def relieved(self, token: int) -> None:
+        """The guard has taken a term over: its timer must not end the agent any more."""
+        if token == self._guarded:
+            self.host.deadman.disarm()
+
     def _to_guard(self, action: a.Action) -> None:
         host = self.host
         if isinstance(action, a.ArmGuard | a.ExtendLease):
-            host.deadman.arm(self, action.lease.fence_at)
+            self._guarded = action.token
+            host.deadman.arm(self, deadlines(action.lease).kill_at)
         elif isinstance(action, a.Disarm):
             host.deadman.disarm()
         if host.guard is not None:
