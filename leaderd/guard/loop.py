@@ -20,7 +20,9 @@ from leaderd.guard.fence import Watchdogs
 from leaderd.guard.notify import Notifier
 from leaderd.guard.process import AgentProcess, Restarts, start_agent
 from leaderd.guard.signals import Signals
-from leaderd.guard.wire import MAX_PACKET, Alive, Answer, Armed, Fenced, Fencing, Reload, Shutdown, decode, encode
+from leaderd.guard.wire import (
+    MAX_PACKET, Alive, Answer, Armed, Fenced, Fencing, Reload, Shutdown, decode, encode,
+)
 from leaderd.guard.worker import Workers
 from leaderd.instant import Instant
 from leaderd.plan import Plan
@@ -74,6 +76,7 @@ class Guard:
         self._restarts = Restarts()
         self._agent: AgentProcess | None = None
         self._agent_code = 0
+        self._starts = 0
         self._start_at: Instant | None = self._clock.now()
         self._sweep_until: Instant | None = None
         self._shutdown_at: Instant | None = None
@@ -117,9 +120,10 @@ class Guard:
         if self._sweep_until is not None or not self._custody.idle:
             return
         self._start_at = None
+        self._starts += 1
         payload = {
             "plan": asdict(self._plan), "recovery": self._custody.recovery(), "guard_pid": os.getpid(),
-            "beat": self._notifier.beat,
+            "agent_starts": self._starts, "beat": self._notifier.beat,
         }
         try:
             agent = start_agent(self._command, payload, self._lock, self._clock.now())

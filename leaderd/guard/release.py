@@ -153,7 +153,8 @@ def _transaction(order: Arm) -> dict[str, Any]:
     """Return the transaction of rule R5.
 
     The compare guards the record alone: our own key may be deleted whoever holds by now, also
-    when an earlier try has succeeded without our hearing of it.
+    when an earlier try has succeeded without our hearing of it. By its revision and by its text: in an
+    etcd that was restored, another term's record may have the revision that ours had.
     """
     keys = order.release
     delete = {"request_delete_range": {"key": _base64(keys.key)}}
@@ -161,6 +162,9 @@ def _transaction(order: Arm) -> dict[str, Any]:
         "compare": [{
             "key": _base64(keys.holder_key), "target": "MOD", "result": "EQUAL",
             "mod_revision": str(order.holder_revision),
+        }, {
+            "key": _base64(keys.holder_key), "target": "VALUE", "result": "EQUAL",
+            "value": _base64(order.record),
         }],
         "success": [
             {"request_put": {"key": _base64(keys.holder_key), "value": _base64(keys.holder_value)}},

@@ -131,6 +131,15 @@ def test_the_record_of_a_later_term_is_left_alone(etcd):
     assert LEASE not in etcd.leases()
 
 
+def test_the_record_of_another_term_with_the_same_revision_is_left_alone(etcd):
+    """A restored etcd gives revisions out again: the text of the record must be ours as well."""
+    message = etcd.hold()
+    revision = etcd.put(message.release.holder_key, "somebody else's")
+    late = order(revision=revision)
+    assert release(EtcdPlan((etcd.url,)), late, CLOCK.now().plus(10), CLOCK) == ""
+    assert etcd.get(message.release.holder_key) == "somebody else's"
+
+
 def test_a_record_is_released_though_its_key_is_gone(etcd):
     """Whoever revoked the lease, the term has stopped: say so."""
     message = etcd.hold()
