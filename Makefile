@@ -11,12 +11,12 @@ ARGS   ?=
 # How many: schedules for sim, faults for chaos and outages, takeovers.
 N      ?=
 
-.PHONY: demo test sim chaos faults outages takeovers bench lint types imports proto man clean help
+.PHONY: demo test sim chaos faults outages takeovers compose-faults bench lint types imports proto man clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…, bench,'
-	@echo '      lint, types, imports, proto, man, clean'
+	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…, compose-faults,'
+	@echo '      bench, lint, types, imports, proto, man, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,12 +45,16 @@ outages: $(READY)
 takeovers: $(READY)
 	$(BIN)/python -m tests.net takeovers $(if $(N),--count $(N)) $(ARGS)
 
+# Needs root, and docker with compose. Up to ten minutes.
+compose-faults: $(READY)
+	$(BIN)/python -m pytest tests/compose --compose-faults $(ARGS)
+
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh deploy/tls/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
 
 types: $(READY)
 	$(BIN)/mypy
