@@ -11,11 +11,11 @@ ARGS   ?=
 # How many: schedules for sim, faults for chaos.
 N      ?=
 
-.PHONY: demo test sim chaos bench lint types imports proto clean help
+.PHONY: demo test sim chaos bench lint types imports proto reference docs clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, clean'
+	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, reference, docs, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,13 @@ imports: $(READY)
 proto: $(READY)
 	$(BIN)/python -m grpc_tools.protoc -Ileaderd/api/pb=proto/leaderd/v1 \
 		--python_out=. --pyi_out=. --grpc_python_out=. leaderd/api/pb/leaderd.proto
+
+reference: $(READY)
+	$(BIN)/python -m leaderd.config.reference > docs/reference.md
+
+# Broken links and anchors are errors.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
