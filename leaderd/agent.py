@@ -78,10 +78,15 @@ class ElectionLoop:
         election: The state machine.
         clock: Read after every wait (R10).
         first: The first event, with what earlier runs have left.
+
+    Attributes:
+        election: The state machine.
+        status: As of the last event; replaced as a whole, so that any thread may read it.
     """
 
     def __init__(self, election: Election, clock: Clock, first: e.Started) -> None:
         self.election = election
+        self.status = election.status()
         self._clock = clock
         self._events: asyncio.Queue[e.Event] = asyncio.Queue()
         self._events.put_nowait(first)
@@ -99,7 +104,10 @@ class ElectionLoop:
         """
         while self._finished is None:
             event = await self._next_event()
-            for action in self.election.handle(event, self._clock.now()):
+            actions = self.election.handle(event, self._clock.now())
+            # Before anything is done: nobody may be told that this node leads while a successor is let in.
+            self.status = self.election.status()
+            for action in actions:
                 self._perform(action, ports)
             ports.resources.expect(self.election.opens_at())
         return self._finished

@@ -52,7 +52,7 @@ class Watcher:
             await self._news.wait()
         taken_at, report = self._backlog.popleft()
         age = self._clock.now().held_since(taken_at)
-        return [_aged(election, age) for election in report["elections"] if self._is_new(election)]
+        return [aged(election, age) for election in report["elections"] if self._is_new(election)]
 
     def _is_new(self, election: dict[str, Any]) -> bool:
         # valid_for runs down by itself; that is no change.
@@ -62,7 +62,7 @@ class Watcher:
         return facts != before
 
 
-def _aged(election: dict[str, Any], age: float) -> dict[str, Any]:
+def aged(election: dict[str, Any], age: float) -> dict[str, Any]:
     """Return an election as a reader may believe it now: the report has waited for `age` seconds."""
     left = election["valid_for"]
     return {**election, "valid_for": round(left - age, 3)} if left else election

@@ -36,7 +36,7 @@ _DAEMON_OPTIONS = (
     ("--password-file", "FILE", "File with the user's password."),
     ("--state-dir", "DIR", "Journal and lock; one daemon each."),
     ("--socket", "PATH", "Unix socket to listen on."),
-    ("--http", "ADDRESS", 'HTTP address; only "" (off) for now.'),
+    ("--http", "ADDRESS", 'Where to answer HTTP; default 127.0.0.1:4040, "" for off.'),
     ("--log", "FORMAT", "auto, text or json."),
 )
 _TTL = "Its lease; default 10."

@@ -41,7 +41,7 @@ from leaderd.etcd.chronicle import Chronicle
 from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.evidence import Evidence, gather_evidence
 from leaderd.etcd.hedge import cancelled, first_answer
-from leaderd.etcd.session import Session
+from leaderd.etcd.session import Meter, Session
 from leaderd.etcd.watch import control_watch, queue_watch
 from leaderd.keys import ElectionKeys
 
@@ -62,6 +62,7 @@ class ElectionStore:
         timing: The budget with the TTL to ask for.
         clock: For instants.
         post: Takes the events, in the event loop's thread; must not block.
+        meter: Takes note of renewals.
     """
 
     def __init__(
@@ -73,11 +74,13 @@ class ElectionStore:
         timing: Timing,
         clock: Clock,
         post: Callable[[Event], None],
+        meter: Meter | None = None,
     ) -> None:
         self._client = client
         self._keys = keys
         self._timing = timing
         self._post = post
+        self._meter = meter
         self._campaign = Campaign(client, keys, node, priority, timing, clock, self._in_background)
         self._chronicle = Chronicle(keys, node, timing.attempt_timeout)
         self._watch = queue_watch(client, keys, timing.attempt_timeout, post)
@@ -183,7 +186,9 @@ class ElectionStore:
         except EtcdError as error:
             self._post(JoinFailed(action.serial, str(error)))
             return
-        session = Session(self._client, self._keys, got.timing, got.lease, got.create_revision)
+        session = Session(
+            self._client, self._keys, got.timing, got.lease, got.create_revision, self._meter
+        )
         self._sessions[action.serial], self._candidacies[action.serial] = session, got
         self._post(Joined(
             action.serial, got.lease, got.timing.ttl, got.sent_at, got.key, got.create_revision,
