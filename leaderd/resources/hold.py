@@ -68,6 +68,7 @@ class Setup:
         lifetimes: Shared by all vips of the election.
         thread: Of this vip.
         log: With the names of election and resource.
+        announced: Called for every announcement of an address.
     """
 
     addresses: Sequence[Interface]
@@ -78,6 +79,7 @@ class Setup:
     lifetimes: Lifetimes
     thread: KernelThread
     log: Log
+    announced: Callable[[], None] = lambda: None
 
 
 class Hold:
@@ -221,6 +223,7 @@ class Hold:
                 # Read again for each: who was stopped for a while must not draw traffic from a successor.
                 if self._setup.clock.now().left_until(self._until) > 0:
                     self._wire.announce(address.ip)
+                    self._setup.announced()
         except OSError as error:
             self._setup.log("warning", "address not announced", detail=error.strerror)
 
