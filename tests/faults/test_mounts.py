@@ -129,7 +129,7 @@ def test_the_disk_moves_when_everything_dies_and_it_is_private(stage: Stage, dis
 
 
 def test_a_disk_that_nobody_unmounts_is_not_mounted_twice(stage: Stage, disk: str) -> None:
-    """Outside the promise (A6), on one host: the next refuses it until the first has come back and cleaned up."""
+    """Outside the promise (A6): on one host the next refuses it, until the first has cleaned up."""
     first = mounting(stage, disk, "a")
     stage.wait_held_by(first)
     second = mounting(stage, disk, "b")
