@@ -1,17 +1,17 @@
 """What a node remembers of etcd across its own restarts (rule R8).
 
-`<state_dir>/known/<election>.json` → the fields of `core.records.Known`.
+`<state_dir>/known/<election>` → the fields of `core.records.Known`; see `leaderd.slots`.
 """
 
 import asyncio
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from leaderd.core.records import Known
 from leaderd.resources.contain import Log
+from leaderd.slots import SlotFile
 
 # After a write that failed, seconds.
 RETRY_PERIOD = 10.0
@@ -27,7 +27,7 @@ class Memory:
     """
 
     def __init__(self, state_dir: str, election: str, log: Log) -> None:
-        self._path = Path(state_dir) / "known" / f"{election}.json"
+        self._path = Path(state_dir) / "known" / election
         self._election = election
         self._log = log
         self._newest: Known | None = None
@@ -41,10 +41,9 @@ class Memory:
         only cannot notice a restore that happened before.
         """
         try:
-            fields = json.loads(self._path.read_text(encoding="utf-8"))
+            text = SlotFile(str(self._path)).read()
+            fields = json.loads(text) if text else {}
             return Known(**{name: int(value) for name, value in dict(fields).items()})
-        except FileNotFoundError:
-            return Known()
         except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             self._warn("what was known of etcd is not readable; a restore would go unnoticed", error)
             return Known()
@@ -76,9 +75,4 @@ class Memory:
 
     def _write(self, known: Known) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new")
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(asdict(known), file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
+        SlotFile(str(self._path)).write(json.dumps(asdict(known)))

@@ -8,6 +8,7 @@ import pytest
 from leaderd import memory
 from leaderd.core.records import Known
 from leaderd.memory import Memory
+from leaderd.slots import SlotFile
 
 KNOWN = Known(cluster_id=1 << 63, revision=7, holder_revision=6, token=5, epoch=1)
 
@@ -32,7 +33,7 @@ def make(directory: Path) -> tuple[Memory, Lines]:
 async def run_until(running: Memory, path: Path, text: str) -> None:
     task = asyncio.create_task(running.run())
     async with asyncio.timeout(20):
-        while not path.exists() or text not in path.read_text():
+        while text not in (SlotFile(str(path)).read() or ""):
             await asyncio.sleep(0.01)
     task.cancel()
 
@@ -42,22 +43,30 @@ async def test_what_was_remembered_is_known_again(tmp_path: Path) -> None:
     assert first.load() == Known()
     first.remember(Known(revision=1))
     first.remember(KNOWN)
-    await run_until(first, tmp_path / "known" / "db.a.json", '"token": 5')
+    await run_until(first, tmp_path / "known" / "db.a", '"token": 5')
     assert make(tmp_path)[0].load() == KNOWN
     assert lines.events == []
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", "7", '{"x": 1}', '{"revision": Infinity}', '{"revision": []}', "[" * 100_000]
+    "text", ["[]", "null", "7", '{"x": 1}', '{"revision": Infinity}', '{"revision": []}', "[" * 100_000]
 )
 def test_a_damaged_file_counts_as_none_and_is_told_of(tmp_path: Path, text: str) -> None:
     (tmp_path / "known").mkdir()
-    (tmp_path / "known" / "db.a.json").write_text(text)
+    SlotFile(str(tmp_path / "known" / "db.a")).write(text)
     damaged, lines = make(tmp_path)
     assert damaged.load() == Known()
     assert lines.events == (
         [] if text == "[]" else ["what was known of etcd is not readable; a restore would go unnoticed"]
     )
+
+
+def test_a_file_of_another_form_counts_as_none_and_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "db.a").write_text("{}")
+    damaged, lines = make(tmp_path)
+    assert damaged.load() == Known()
+    assert lines.events == ["what was known of etcd is not readable; a restore would go unnoticed"]
 
 
 async def test_a_write_that_fails_is_told_of_once_and_tried_again(
@@ -72,4 +81,4 @@ async def test_a_write_that_fails_is_told_of_once_and_tried_again(
     assert lines.events == ["what is known of etcd is not written"]
     (tmp_path / "known").unlink()
     task.cancel()
-    await run_until(failing, tmp_path / "known" / "db.a.json", '"token": 5')
+    await run_until(failing, tmp_path / "known" / "db.a", '"token": 5')

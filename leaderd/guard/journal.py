@@ -1,22 +1,21 @@
 """What the guard writes down before it answers "armed", so that the next run can stop this one's term.
 
-    <state_dir>/terms/<election>.json → {"boot_id": str, "phase": "armed" | "stopped" | "unclean",
-                                         "escalated": bool, "order": <the arm message>}
+    <state_dir>/terms/<election> → {"boot_id": str, "phase": "armed" | "stopped" | "unclean",
+                                    "escalated": bool, "order": <the arm message>}, or nothing
 
-One file an election: a term is armed only after the one before it is over. Renewals do not touch the
-file, so the deadlines in it are those of the beginning.
+One file an election, see `leaderd.slots`: a term is armed only after the one before it is over. Renewals
+do not touch the file, so the deadlines in it are those of the beginning.
 
 Source: docs/design.md R13, R4.
 """
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from leaderd.guard.wire import Arm
+from leaderd.slots import DRAFT, SlotFile
 
 _FOLDER = "terms"
 
@@ -74,13 +73,7 @@ class Journal:
         """
         boot = "" if rebooted else self._boot_id
         fields = {"boot_id": boot, "phase": phase, "escalated": escalated, "order": order.fields()}
-        draft = self._path(order.election) + ".new"
-        with open(draft, "w", encoding="utf-8") as file:
-            json.dump(fields, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self._path(order.election))
-        self._sync_folder()
+        self._file(order.election).write(json.dumps(fields))
 
     def remove(self, election: str) -> None:
         """Forget a term that needs nothing more.
@@ -88,39 +81,23 @@ class Journal:
         Raises:
             OSError: It may come back after a crash; its stops are then run once more, which is harmless.
         """
-        with suppress(FileNotFoundError):
-            os.unlink(self._path(election))
-        self._sync_folder()
+        self._file(election).write("")
 
     def load(self) -> tuple[list[Entry], list[str]]:
         """Return what earlier runs have left, and a line of each file that cannot be read."""
         entries, damaged = [], []
         for name in sorted(os.listdir(self._folder)):
-            if not name.endswith(".json"):
+            if name.endswith(DRAFT):
                 continue
-            path = os.path.join(self._folder, name)
             try:
-                with open(path, encoding="utf-8") as file:
-                    entries.append(_entry(json.load(file)))
+                if text := self._file(name).read():
+                    entries.append(_entry(json.loads(text)))
             except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-                damaged.append(f"{path}: {error!r}")
+                damaged.append(f"{os.path.join(self._folder, name)}: {error!r}")
         return entries, damaged
 
-    def _path(self, election: str) -> str:
-        return os.path.join(self._folder, f"{election}.json")
-
-    def _sync_folder(self) -> None:
-        with _opened(self._folder) as folder:
-            os.fsync(folder)
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    def _file(self, election: str) -> SlotFile:
+        return SlotFile(os.path.join(self._folder, election))
 
 
 def _entry(fields: dict[str, Any]) -> Entry:

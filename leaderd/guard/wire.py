@@ -4,8 +4,8 @@ Messages of a term carry its token and absolute instants, never durations (rule 
 lay in the socket while its reader was stopped still means what it meant. End of file says that the
 other side is dead.
 
-    agent → guard   arm, extend, stopping, disarm, forget, fence
-    guard → agent   armed, fenced, shutdown, reload
+    agent → guard   arm, extend, stopping, disarm, forget, fence, alive
+    guard → agent   armed, fencing, fenced, shutdown, reload
 
 Source: docs/design.md R13 and §3; unix(7) on SOCK_SEQPACKET.
 """
@@ -20,6 +20,10 @@ from leaderd.instant import Instant
 
 # More than the kernel's default send buffer takes at once; a longer packet would be cut, so it is refused.
 MAX_PACKET = 256 * 1024
+# An agent whose stop lasts until `fence_at` has this long to say how it ended before it is killed for it,
+# in seconds, and at most this share of the time that the killing may take.
+LAST_WORD = 0.1
+LAST_WORD_SHARE = 0.25
 
 
 class Deadlines(NamedTuple):
@@ -28,6 +32,15 @@ class Deadlines(NamedTuple):
     stop_at: Instant
     fence_at: Instant
     expires_at: Instant
+
+    @property
+    def kill_at(self) -> Instant:
+        """When the agent itself is killed, with everything it leads: neither heard of by the guard nor done.
+
+        By guard and kernel alike. What is left of `kill_time` is enough for it to be dead.
+        """
+        kill_time = self.expires_at.raw - self.fence_at.raw
+        return self.fence_at.plus(min(LAST_WORD, LAST_WORD_SHARE * kill_time))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +138,7 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The agent stops the term by itself: wait for it until `fence_at`."""
+    """The agent stops the term by itself: wait for it until `kill_at`."""
 
     election: str
     token: int
@@ -164,6 +177,14 @@ class Armed:
 
 
 @dataclass(frozen=True, slots=True)
+class Fencing:
+    """The term is the guard's from now on: the agent must not be killed for it any more."""
+
+    election: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fenced:
     """The escalation has ended. `clean`: every stop succeeded; `detail` is one line for people."""
 
@@ -183,16 +204,23 @@ class Reload:
     """Read the configuration again."""
 
 
-Message = Arm | Extend | Stopping | Disarm | Forget | Fence
-Answer = Armed | Fenced | Shutdown | Reload
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The agent's loop runs; said now and then where a service manager wants to know."""
 
-_PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed]] = {
+
+Message = Arm | Extend | Stopping | Disarm | Forget | Fence
+Answer = Armed | Fencing | Fenced | Shutdown | Reload
+
+_PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed | Fencing]] = {
     "stopping": Stopping, "disarm": Disarm, "forget": Forget, "fence": Fence, "armed": Armed,
+    "fencing": Fencing,
 }
+_BARE: dict[str, type[Alive | Shutdown | Reload]] = {"alive": Alive, "shutdown": Shutdown, "reload": Reload}
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
 
 
-def encode(message: Message | Answer) -> bytes:
+def encode(message: Message | Alive | Answer) -> bytes:
     """Return the packet of a message.
 
     Raises:
@@ -204,7 +232,7 @@ def encode(message: Message | Answer) -> bytes:
     return packet
 
 
-def decode(packet: bytes) -> Message | Answer:
+def decode(packet: bytes) -> Message | Alive | Answer:
     """Read a packet.
 
     Raises:
@@ -215,10 +243,8 @@ def decode(packet: bytes) -> Message | Answer:
         kind = fields["type"]
         if kind == "arm":
             return Arm.read(fields)
-        if kind == "shutdown":
-            return Shutdown()
-        if kind == "reload":
-            return Reload()
+        if kind in _BARE:
+            return _BARE[kind]()
         election, token = str(fields["election"]), int(fields["token"])
         if kind == "extend":
             return Extend(election, token, _deadlines(fields))
@@ -229,8 +255,8 @@ def decode(packet: bytes) -> Message | Answer:
         raise GuardError(f"not a message: {packet[:200]!r}: {error!r}") from error
 
 
-def _fields(message: Message | Answer) -> dict[str, Any]:
-    if isinstance(message, Shutdown | Reload):
+def _fields(message: Message | Alive | Answer) -> dict[str, Any]:
+    if isinstance(message, Alive | Shutdown | Reload):
         return {"type": type(message).__name__.lower()}
     if isinstance(message, Arm):
         return {"type": "arm", **message.fields()}

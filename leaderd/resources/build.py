@@ -24,7 +24,7 @@ from leaderd.resources.notify import Notifier
 from leaderd.resources.ocf import Ocf, OcfAgent
 from leaderd.resources.process import Process, ProcessSpec
 from leaderd.resources.ready import Ready
-from leaderd.resources.runner import HookRunner
+from leaderd.resources.runner import HookRunner, Measure
 from leaderd.resources.script import Calls, Script
 
 
@@ -38,6 +38,8 @@ class Site:
         clock: For deadlines.
         log: Takes the hooks' output.
         pods: The processes that run the resources' hooks.
+        measure: Takes note of every hook run; see `HookRunner`.
+        announced: Takes election and resource of every announcement of an address.
     """
 
     node: str
@@ -45,10 +47,14 @@ class Site:
     clock: Clock
     log: Log
     pods: Pods
+    measure: Measure = lambda *_, **__: None
+    announced: Callable[[str, str], None] = lambda *_: None
 
     def runner(self, election: str, pods: Pods) -> HookRunner:
         """Return a new turn: its hooks run one at a time."""
-        return HookRunner(election, self.node, self.state_dir, self.clock, self.log, pods)
+        return HookRunner(
+            election, self.node, self.state_dir, self.clock, self.log, pods, self.measure
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,5 +175,6 @@ def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Life
         lifetimes=lifetimes,
         thread=KernelThread(site.clock),
         log=partial(site.log, election=plan.name, resource=resource.name),
+        announced=partial(site.announced, plan.name, resource.name),
     )
     return Vip(resource.name, setup, plan.stop_timeout)

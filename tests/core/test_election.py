@@ -69,6 +69,27 @@ def test_a_clean_handover_costs_two_round_trips() -> None:
     assert new.last(a.StartResources).previous == "a"
 
 
+def test_whoever_is_not_next_asks_a_moment_later() -> None:
+    """The third in line keeps out of the way of a takeover, and learns from one renewal who leads."""
+    etcd = FakeEtcd()
+    old, new, third = (Player(etcd=etcd, node=node, lease=lease)
+                       for node, lease in (("a", 0xA1), ("b", 0xB1), ("c", 0xC1)))
+    old.lead(1.0)
+    for waiting in (new, third):
+        waiting.queue_up(1.5)
+        waiting.at(1.5, waiting.renewed()).expect(a.GatherEvidence)
+    etcd.release()
+    third.at(2.0, third.queue_changed()).nothing()
+    assert third.timer() == pytest.approx(0.1)
+    new.at(2.0, new.queue_changed()).expect(a.Renew)
+    new.at(2.01, new.renewed()).expect(a.TakeOver)
+    new.at(2.02, new.took_over()).expect(a.ArmGuard)
+    third.at(2.1 + 1e-6).expect(a.Renew)
+    third.at(2.11, third.renewed()).whatever()
+    assert third.status is not None
+    assert third.status.leader == "b"
+
+
 def test_who_sees_everybody_go_learns_the_leader_from_the_record() -> None:
     """A follower's status names the holder that stands first, and nobody while a takeover is waited for."""
     etcd = FakeEtcd()

@@ -70,6 +70,7 @@ def obey(order, link, control):
         subprocess.run([sys.executable, "-c", DAEMON, order["daemon"]], env=environment, check=True)
         say(control, {"done": "daemon"})
     elif "spin" in order:
+        say(control, {"done": "spin"})
         while True:
             pass
 

@@ -266,7 +266,7 @@ def test_the_agent_holds_the_lock_when_the_guard_is_dead(guarded):
     """While an agent of a dead guard lives, no other daemon may start beside it."""
     run = guarded().start()
     agent = run.agent()
-    agent.tell(spin=True)
+    agent.do(spin=True)
     run.signal(signal.SIGKILL)
     run.wait()
     assert run.locked()

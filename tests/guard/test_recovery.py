@@ -1,12 +1,10 @@
 """What an earlier run has left is stopped first, and the agent is told what remains."""
 
-import json
 import signal
 import subprocess
 
 from leaderd.clock import boot_id
 from leaderd.guard.journal import Journal
-from leaderd.guard.wire import Fence
 from tests.guard.harness import LEASE, TOKEN, deadlines, election, eventually, order, runs, shell
 
 
@@ -54,7 +52,7 @@ def test_a_stop_that_still_fails_is_handed_on(guarded, tmp_path):
     assert (recovery["pending"]["token"], recovery["unclean"]) == (TOKEN, TOKEN)
     assert run.journal()["phase"] == "unclean"
     (tmp_path / "mended").touch()
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear()["clean"] is True
 
 
@@ -73,7 +71,7 @@ def test_a_boot_is_never_followed_by_another_for_the_same_term(guarded):
     leave(run, order([shell("exit 1")]), boot="another boot")
     agent = run.start().agent()
     assert agent.payload["recovery"]["db"]["unclean"] == TOKEN
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear()["clean"] is False
     assert run.sysrq.read_text() == ""
 
@@ -130,9 +128,9 @@ def test_a_damaged_journal_is_named(guarded):
     """It cannot be acted on; the agent's own stop at start is what remains."""
     run = guarded()
     leave(run, order())
-    (run.state_dir / "terms" / "db.json").write_text("{")
+    (run.state_dir / "terms" / "db").write_text("{")
     assert run.start().agent().payload["recovery"] == {}
-    assert "db.json" in run.logged("journal not readable")["detail"]
+    assert "terms/db" in run.logged("journal not readable")["detail"]
 
 
 def test_a_journal_that_cannot_be_used_is_one_clear_line(guarded):
@@ -159,7 +157,7 @@ def test_guard_and_agent_killed_together(guarded, tmp_path):
     run.signal(signal.SIGKILL)
     run.wait()
     assert runs(daemon)
-    assert json.loads((run.state_dir / "terms" / "db.json").read_text())["phase"] == "armed"
+    assert run.journal()["phase"] == "armed"
     run.start().agent()
     assert (tmp_path / "stopped").exists()
     assert not runs(daemon)
