@@ -21,7 +21,16 @@ from leaderd.guard.notify import Notifier
 from leaderd.guard.process import AgentProcess, Restarts, start_agent
 from leaderd.guard.signals import Signals
 from leaderd.guard.wire import (
-    MAX_PACKET, Alive, Answer, Armed, Fenced, Fencing, Reload, Shutdown, decode, encode,
+    MAX_PACKET,
+    Alive,
+    Answer,
+    Armed,
+    Fenced,
+    Fencing,
+    Reload,
+    Shutdown,
+    decode,
+    encode,
 )
 from leaderd.guard.worker import Workers
 from leaderd.instant import Instant
