@@ -37,6 +37,10 @@ class StopLike(Protocol):
     def fine(self) -> tuple[int, ...]:
         """Exit codes that mean stopped."""
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Variables beside those of the hook contract."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmOrder:
@@ -208,6 +212,8 @@ def _arm(election: str, action: a.ArmGuard, order: ArmOrder) -> wire.Arm:
         election, action.token, _deadlines(action.lease), action.holder_revision,
         wire.ReleaseKeys(order.holder_key, released, order.key, f"{action.lease.id:x}"),
         action.record.encode(),
-        tuple(wire.Stop(stop.resource, stop.argv, stop.timeout, stop.fine) for stop in order.stops),
+        tuple(
+            wire.Stop(stop.resource, stop.argv, stop.timeout, stop.fine, stop.env) for stop in order.stops
+        ),
         order.env,
     )

@@ -45,12 +45,13 @@ class Deadlines(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One stop command. `timeout` in seconds; `fine` are the exit codes that mean stopped."""
+    """One stop command. `timeout` in seconds; `fine` are the exit codes that mean stopped; `env` is added."""
 
     resource: str
     argv: tuple[str, ...]
     timeout: float
     fine: tuple[int, ...] = (0, 7)
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,5 +279,5 @@ def _deadlines(fields: Mapping[str, Any]) -> Deadlines:
 def _stop(fields: Mapping[str, Any]) -> Stop:
     return Stop(
         str(fields["resource"]), tuple(map(str, fields["argv"])), float(fields["timeout"]),
-        tuple(map(int, fields["fine"])),
+        tuple(map(int, fields["fine"])), {str(name): str(value) for name, value in fields["env"].items()},
     )
