@@ -160,6 +160,8 @@ class Agent:
             services: list[Coroutine[Any, Any, None]] = [
                 self._link.run(), self._serve(), self._serve_http(), self._warn(client), presence.run()
             ]
+            if self._beat:
+                services.append(self._link.show_life(self._beat))
             runs = []
             for plan in self._plan.elections:
                 loop, ports, more = self._assemble(plan, client, presence)
