@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -30,8 +31,9 @@ class Dashboard:
     headers: Mapping[str, str]
 
 
+@cache
 def dashboard() -> Dashboard:
-    """Read the parts and return the page; call it once.
+    """Return the page; its parts are read once.
 
     Raises:
         OSError: The package was installed without the page.
@@ -51,7 +53,8 @@ def dashboard() -> Dashboard:
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
     })
 
 

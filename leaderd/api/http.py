@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from leaderd.api import http_answers as answers
+from leaderd.api.dashboard import dashboard
 from leaderd.api.http_answers import Answer
 from leaderd.api.http_bridge import Bridge
 from leaderd.api.http_events import stream_events
@@ -156,6 +157,9 @@ class HttpServer:
             return await self._events(request, name)
         if path == "/metrics":
             return _response(Answer(200, {}), bare=True)
+        if path == "/" and request.method != "OPTIONS" and "text/html" in request.headers.get("Accept", ""):
+            page = dashboard()
+            return web.Response(body=page.body, headers={**_EVERY, **page.headers})
         # Nothing is awaited between the reckoning and the sending of what was reckoned.
         answer = await self._routes[path](name)
         return _response(answer, bare=request.method == "OPTIONS")

@@ -105,7 +105,8 @@ def hundred() -> Report:
 # What must reach the page as text. The right-to-left override would turn the rest of a line around.
 HOSTILE = [
     "<img src=x onerror=window.hit=1>", "</script><script>window.hit=1</script>",
-    '"><svg onload=window.hit=1>', "javascript:window.hit=1", "\u202egnirts detrevni", "{{constructor.constructor('window.hit=1')()}}",
+    '"><svg onload=window.hit=1>', "javascript:window.hit=1",
+    "\u202egnirts detrevni", "{{constructor.constructor('window.hit=1')()}}",
     "long-" + "x" * 400,
 ]
 

@@ -255,10 +255,11 @@ class TestWhomItServes:
 
 class TestWhatItRefuses:
     def test_hostile_strings_are_shown_and_never_run(self, visit: Visit) -> None:
-        page, _ = visit(scenes.hostile(), {
-            text: [{"token": 7, "node": text, "from": text, "to": text, "reason": text, "gap": 2, "clean": False}]
+        terms = {
+            text: [{"token": 7, "node": text, "from": text, "to": text, "reason": text, "gap": 2, "clean": 0}]
             for text in scenes.HOSTILE
-        })
+        }
+        page, _ = visit(scenes.hostile(), terms)
         page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
         page.locator(".terms li").nth(len(scenes.HOSTILE) - 1).wait_for()
         assert page.locator("main h2").all_inner_texts() == scenes.HOSTILE
@@ -269,7 +270,7 @@ class TestWhatItRefuses:
         # The test's own evaluate is above the policy, what it puts into the page is not.
         refused = page.evaluate("""() => new Promise((resolve) => {
             document.addEventListener("securitypolicyviolation", (no) => resolve(no.effectiveDirective));
-            try { document.body.innerHTML = "<img src=x onerror='window.hit=1'>"; } catch { /* refused */ }
+            try { document.body.innerHTML = "<img src=x onerror='window.hit=1'>"; } catch { /* so */ }
         })""")
         assert refused == "require-trusted-types-for"
         assert page.evaluate("""() => new Promise((resolve) => setTimeout(() => {
