@@ -9,7 +9,6 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -31,9 +30,8 @@ class Dashboard:
     headers: Mapping[str, str]
 
 
-@cache
 def dashboard() -> Dashboard:
-    """Return the page; its parts are read once.
+    """Read the parts and return the page; call it once.
 
     Raises:
         OSError: The package was installed without the page.

@@ -75,6 +75,7 @@ class HttpServer:
         self._guard_lives = guard_lives
         self._log = log
         self._hub = Hub(bridge, clock)
+        self._page = dashboard()
         self._routes = self._table()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -158,8 +159,7 @@ class HttpServer:
         if path == "/metrics":
             return _response(Answer(200, {}), bare=True)
         if path == "/" and request.method != "OPTIONS" and "text/html" in request.headers.get("Accept", ""):
-            page = dashboard()
-            return web.Response(body=page.body, headers={**_EVERY, **page.headers})
+            return web.Response(body=self._page.body, headers={**_EVERY, **self._page.headers})
         # Nothing is awaited between the reckoning and the sending of what was reckoned.
         answer = await self._routes[path](name)
         return _response(answer, bare=request.method == "OPTIONS")

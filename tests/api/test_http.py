@@ -92,6 +92,18 @@ async def test_the_root_names_the_leader_as_leader_elector_sidecars_do(served: S
     assert (await served.ask("/")).json == {"name": "b"}
 
 
+async def test_a_browser_gets_the_page_that_may_run_nothing_but_its_own_script(served: Served) -> None:
+    """Whatever the election: the page shows them all."""
+    served.source.set(election(), election("web"))
+    answer = await served.ask("/", Accept="text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
+    assert (answer.code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert answer.body.startswith(b"<!")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'sha256-" in policy
+    assert "unsafe" not in policy
+
+
 async def test_health_is_a_guard_and_a_loop_that_turns(served: Served) -> None:
     """The HTTP thread says it of the agent's loop, which here is the test's own."""
     assert (await served.ask("/healthz")).code == 200
