@@ -11,11 +11,11 @@ ARGS   ?=
 # How many: schedules for sim, faults for chaos.
 N      ?=
 
-.PHONY: demo test sim chaos bench lint types imports proto clean help
+.PHONY: demo test sim chaos bench lint types imports proto man clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, clean'
+	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, man, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,10 @@ imports: $(READY)
 proto: $(READY)
 	$(BIN)/python -m grpc_tools.protoc -Ileaderd/api/pb=proto/leaderd/v1 \
 		--python_out=. --pyi_out=. --grpc_python_out=. leaderd/api/pb/leaderd.proto
+
+# A manual page for each command, into build/man: `man build/man/leaderd.1`.
+man: $(READY)
+	$(BIN)/python -m leaderd.cli.man build/man
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -17,26 +17,31 @@ from typing import Any
 import structlog
 
 from leaderd import log
-from leaderd.agent import ElectionLoop, Ports, timing_of
+from leaderd.agent import ElectionLoop, Ports
 from leaderd.api.grpc import ApiServer
 from leaderd.api.http_thread import HttpThread
 from leaderd.api.metrics import Metrics
 from leaderd.api.metrics_status import StatusCollector
+from leaderd.budget import timing_of
 from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.election import Election
+from leaderd.core.handover import Preference
 from leaderd.core.records import HolderRecord
 from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.errors import GuardError, LeaderdError
 from leaderd.etcd.client import EtcdClient
+from leaderd.etcd.control import ElectionControl
+from leaderd.etcd.presence import Presence
 from leaderd.etcd.store import ElectionStore
 from leaderd.guard.link import ArmOrder, GuardLink
 from leaderd.keys import ElectionKeys
 from leaderd.memory import Memory
+from leaderd.operators import Operators
 from leaderd.plan import ElectionPlan, Plan
-from leaderd.report import Report
+from leaderd.report import Report, presence_text
 from leaderd.resources.build import Site, build
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
@@ -132,6 +137,7 @@ class Agent:
         self._link = GuardLink(link, self._clock, self._post, self._shut_down, self._reload)
         pids = {"guard": guard_pid, "agent": os.getpid()}
         self._report = Report(plan, self._clock, pids, boot_id())
+        self._operators = Operators(plan.node)
         self._metrics = Metrics(self._clock)
         self._guard_lost = False
         self._open: list[AsyncExitStack] = []
@@ -146,12 +152,14 @@ class Agent:
             client = EtcdClient(self._plan.etcd, self._clock)
             stack.push_async_callback(client.close)
             stack.push_async_callback(self._close)
+            presence = Presence(client)
+            stack.push_async_callback(presence.close)
             services: list[Coroutine[Any, Any, None]] = [
-                self._link.run(), self._serve(), self._serve_http(), self._warn(client)
+                self._link.run(), self._serve(), self._serve_http(), self._warn(client), presence.run()
             ]
             runs = []
             for plan in self._plan.elections:
-                loop, ports, more = self._assemble(plan, client)
+                loop, ports, more = self._assemble(plan, client, presence)
                 services += more
                 runs.append(loop.run(ports))
             clean = await _finish_first(runs, services)
@@ -167,7 +175,7 @@ class Agent:
                 raise error
 
     def _assemble(
-        self, plan: ElectionPlan, client: EtcdClient
+        self, plan: ElectionPlan, client: EtcdClient, presence: Presence
     ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
         self._open.append(stack := AsyncExitStack())
         timing = timing_of(plan)
@@ -175,7 +183,9 @@ class Agent:
         memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
         recovery = Recovery.read(self._recovery.get(plan.name))
         started = e.Started(memory.load(), recovery.pending, recovery.unclean, healthy=plan.check is None)
-        loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
+        preference = Preference(plan.priority, plan.preempt_delay if plan.preempt else None)
+        election = Election(plan.name, self._plan.node, timing, preference)
+        loop = ElectionLoop(election, self._clock, started)
         self._loops[plan.name] = loop
         site = Site(self._plan.node, self._plan.state_dir, self._clock, self._hook_log,
                     Pods(plan.name, self._clock, self._hook_log),
@@ -190,10 +200,13 @@ class Agent:
         )
         stack.push_async_callback(store.close)
         self._report.add(lambda: loop.status, group.states)
+        control = ElectionControl(client, keys, self._plan.node, timing, self._clock)
+        self._operators.add(plan.name, control, lambda: election.history.known.epoch)
         self._metrics.add(loop.status)
 
         def publish(status: Status) -> None:
             self._publish(status)
+            presence.tell(keys.node(self._plan.node), presence_text(status, plan.priority))
             for told in (notifier, check):
                 if told is not None:
                     told.publish(status)
@@ -242,7 +255,7 @@ class Agent:
         if not self._plan.api.socket:
             return
         try:
-            await ApiServer(self._plan, self._report).run()
+            await ApiServer(self._plan, self._report, self._operators).run()
         except (LeaderdError, OSError) as error:
             self._log.error("status is not served", detail=str(error))
 

@@ -65,6 +65,8 @@ def election_plan(
             _timing(parts, prefix, report, vip=vip)
         return None
     _check_fence(table, prefix, report)
+    if "preempt_delay" in table.model_fields_set and not table.preempt:
+        report.warning(f"{prefix}.preempt_delay", "has no effect as long as preempt is not true")
     timing = _timing(table, prefix, report, vip=vip)
     if timing is None:
         return None
@@ -80,6 +82,8 @@ def election_plan(
         margin=timing.margin,
         clock_drift=timing.clock_drift,
         priority=table.priority,
+        preempt=table.preempt,
+        preempt_delay=table.preempt_delay,
         fence=tuple(table.fence),
         fence_command=tuple(table.fence_command),
         watchdog_device=absolute(table.watchdog_device),

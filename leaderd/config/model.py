@@ -216,8 +216,8 @@ class Election(Budget):
         _only("at-most-one", 'leave it out or write "at-most-one"'),
     ] = "at-most-one"
     priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    preempt: Annotated[bool, _only(False, "leave it out or write false")] = False
-    preempt_delay: Annotated[Seconds, _only(60.0, "leave it out: there is no preemption")] = 60.0
+    preempt: bool = False
+    preempt_delay: Seconds = 60.0
     fence: Annotated[list[FenceStep], Field(min_length=1)] = ["kill"]
     fence_command: list[Text] = []
     watchdog_device: Path = "/dev/watchdog"

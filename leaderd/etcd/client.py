@@ -352,10 +352,10 @@ def _channel(address: Address, access: Access) -> grpc.aio.Channel:
 
 
 def _compare(each: ops.Compare) -> Any:
-    target = {"create_revision": "CREATE", "mod_revision": "MOD", "lease": "LEASE"}[each.target.value]
+    value = each.value.encode() if isinstance(each.value, str) else each.value
     return rpc.Compare(
-        key=each.key.encode(), range_end=each.range_end.encode(), target=target,
-        result=each.relation.value, **{each.target.value: each.value},
+        key=each.key.encode(), range_end=each.range_end.encode(), target=each.target.name,
+        result=each.relation.value, **{each.target.value: value},
     )
 
 
@@ -364,8 +364,9 @@ def _op(each: ops.Op) -> Any:
         case ops.Put(key, value, lease):
             put = rpc.PutRequest(key=key.encode(), value=value.encode(), lease=lease)
             return rpc.RequestOp(request_put=put)
-        case ops.Delete(key):
-            return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
+        case ops.Delete(key, range_end):
+            delete = rpc.DeleteRangeRequest(key=key.encode(), range_end=range_end.encode())
+            return rpc.RequestOp(request_delete_range=delete)
         case ops.Range():
             return rpc.RequestOp(request_range=_range(each))
 

@@ -19,7 +19,7 @@ from leaderd.guard.custody import Custody
 from leaderd.guard.fence import Watchdogs
 from leaderd.guard.process import AgentProcess, Restarts, start_agent
 from leaderd.guard.signals import Signals
-from leaderd.guard.wire import MAX_PACKET, Answer, Armed, Fenced, Reload, Shutdown, decode, encode
+from leaderd.guard.wire import MAX_PACKET, Answer, Armed, Fenced, Fencing, Reload, Shutdown, decode, encode
 from leaderd.guard.worker import Workers
 from leaderd.instant import Instant
 from leaderd.plan import Plan
@@ -245,7 +245,7 @@ class Guard:
         except GuardError as error:
             self._end_agent(str(error))
             return
-        if isinstance(message, Armed | Fenced | Shutdown | Reload):
+        if isinstance(message, Armed | Fencing | Fenced | Shutdown | Reload):
             self._end_agent(f"sent {type(message).__name__}")
             return
         self._custody.hear(message)

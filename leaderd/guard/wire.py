@@ -5,7 +5,7 @@ lay in the socket while its reader was stopped still means what it meant. End of
 other side is dead.
 
     agent → guard   arm, extend, stopping, disarm, forget, fence
-    guard → agent   armed, fenced, shutdown, reload
+    guard → agent   armed, fencing, fenced, shutdown, reload
 
 Source: docs/design.md R13 and §3; unix(7) on SOCK_SEQPACKET.
 """
@@ -20,6 +20,10 @@ from leaderd.instant import Instant
 
 # More than the kernel's default send buffer takes at once; a longer packet would be cut, so it is refused.
 MAX_PACKET = 256 * 1024
+# An agent whose stop lasts until `fence_at` has this long to say how it ended before it is killed for it,
+# in seconds, and at most this share of the time that the killing may take.
+LAST_WORD = 0.1
+LAST_WORD_SHARE = 0.25
 
 
 class Deadlines(NamedTuple):
@@ -28,6 +32,15 @@ class Deadlines(NamedTuple):
     stop_at: Instant
     fence_at: Instant
     expires_at: Instant
+
+    @property
+    def kill_at(self) -> Instant:
+        """When the agent itself is killed, with everything it leads: neither heard of by the guard nor done.
+
+        By guard and kernel alike. What is left of `kill_time` is enough for it to be dead.
+        """
+        kill_time = self.expires_at.raw - self.fence_at.raw
+        return self.fence_at.plus(min(LAST_WORD, LAST_WORD_SHARE * kill_time))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +137,7 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The agent stops the term by itself: wait for it until `fence_at`."""
+    """The agent stops the term by itself: wait for it until `kill_at`."""
 
     election: str
     token: int
@@ -163,6 +176,14 @@ class Armed:
 
 
 @dataclass(frozen=True, slots=True)
+class Fencing:
+    """The term is the guard's from now on: the agent must not be killed for it any more."""
+
+    election: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fenced:
     """The escalation has ended. `clean`: every stop succeeded; `detail` is one line for people."""
 
@@ -183,10 +204,11 @@ class Reload:
 
 
 Message = Arm | Extend | Stopping | Disarm | Forget | Fence
-Answer = Armed | Fenced | Shutdown | Reload
+Answer = Armed | Fencing | Fenced | Shutdown | Reload
 
-_PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed]] = {
+_PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed | Fencing]] = {
     "stopping": Stopping, "disarm": Disarm, "forget": Forget, "fence": Fence, "armed": Armed,
+    "fencing": Fencing,
 }
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
 

@@ -1,11 +1,11 @@
 """`check`: the budget to scale, failover times, enforcers."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from leaderd.agent import timing_of
-from leaderd.cli.budget import draw, enforcers, failovers
+from leaderd.budget import draw, enforcers, failovers, timing_of
 from leaderd.cli.main import run_command
 from tests.cli.helpers import leaderd
 from tests.config.helpers import good, loaded
@@ -38,6 +38,16 @@ def test_a_right_configuration_is_drawn_and_exit_0(tmp_path: Path) -> None:
     assert leaderd("check", "-", stdin=CONFIG).stdout == by_position.stdout
     assert "election db: at most one, ttl 10 s" in by_position.stdout
     assert "warning: election.db.resource.app.command: '/no/such/hook' is not there" in by_position.stdout
+
+
+def test_the_same_as_values(tmp_path: Path) -> None:
+    """With `-o json`: one object, for whoever checks the files of many nodes."""
+    found = json.loads(leaderd("check", "-o", "json", "-", stdin=CONFIG).stdout)
+    (db,) = found["elections"]
+    assert (db["name"], db["budget"]["stop_at"], db["budget"]["expires_at"]) == ("db", 6.2, 8.7)
+    assert {"cause": "node lost", "for": "≤ 10.7 s", "because": "the lease runs out"} in db["failovers"]
+    assert [row["alone"] for row in db["enforcers"]] == ["no", "yes"]
+    assert any("/no/such/hook" in text for text in found["warnings"])
 
 
 def test_a_terminal_that_knows_no_unicode(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from leaderd.agent import timing_of
-from leaderd.cli.budget import enforcers, failovers
+from leaderd.budget import enforcers, failovers, timing_of
 from leaderd.plan import Plan
 from tests.config.helpers import MACHINE, good, loaded, problems
 

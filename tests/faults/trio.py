@@ -155,10 +155,10 @@ class Trio:
         """Return a node's number, which with `local` is its member's too."""
         return list(self.nodes).index(node.name)
 
-    def report(self, node: Node) -> dict[str, Any]:
-        """Return a node's view of the election, empty when it does not answer."""
+    def report(self, node: Node, number: int = 0) -> dict[str, Any]:
+        """Return a node's view of one of its elections, empty when it does not answer."""
         try:
-            found: dict[str, Any] = fetch_status(str(node.socket), timeout=0.5)["elections"][0]
+            found: dict[str, Any] = fetch_status(str(node.socket), timeout=0.5)["elections"][number]
         except LeaderdError:
             return {}
         return found

@@ -1,4 +1,4 @@
-"""What `leaderd check` says of one election: its time budget, its failover times, who enforces what.
+"""The time budget of one election: from its plan, and what `check` and `explain` say of it.
 
 Pure: values in, lines and rows out.
 """
@@ -17,6 +17,22 @@ _EXPIRY_LATE = 0.7
 _HAND_OVER = 0.15
 # An attempt that proved nothing is followed by the next after this pause (seconds).
 _ATTEMPT_PAUSE = 0.05
+
+
+def timing_of(plan: ElectionPlan) -> Timing:
+    """Return the time budget of a checked election."""
+    return Timing(
+        ttl=plan.ttl,
+        retry_period=plan.retry_period,
+        attempt_timeout=plan.attempt_timeout,
+        hedge_after=plan.hedge_after,
+        stop_timeout=plan.stop_timeout,
+        kill_time=plan.kill_time,
+        start_timeout=plan.start_timeout,
+        margin=plan.margin,
+        clock_drift=plan.clock_drift,
+        vip=any(resource.type == "vip" for resource in plan.resources),
+    )
 
 
 def draw(timing: Timing) -> list[str]:
