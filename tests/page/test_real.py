@@ -104,6 +104,12 @@ def test_leadership_is_shown_moves_and_is_not_believed_of_a_stopped_node(
         finally:
             os.kill(nodes["a"].guard, signal.SIGCONT)
         headline(here, "b leads")
+        # The history in etcd: who led, and how the stopped node's term ended.
+        terms = here.locator(".terms li")
+        terms.filter(has_text="ended:").first.wait_for(timeout=10_000)
+        told_of = [text.split("\n")[0] for text in terms.all_inner_texts()]
+        assert told_of == ["b", "a"]
+        assert not here.get_by_text("seen by this page").count()
     finally:
         context.close()
 
