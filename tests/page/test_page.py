@@ -278,12 +278,17 @@ class TestWhatItRefuses:
             try { resolve(eval("'it ran'")); } catch (error) { resolve(error.name); }
         }))""") == "EvalError"
 
-    def test_answers_that_are_no_status_prove_nothing(self, visit: Visit) -> None:
-        page, _ = visit(scenes.report())
+    @pytest.mark.parametrize("body", [["<b>proxy error</b>"], {"node": "a", "elections": [None]}, None])
+    def test_answers_that_are_no_status_prove_nothing(self, visit: Visit, body: Any) -> None:
+        page, _ = visit(scenes.report(scenes.election(valid_for=280.0)))
         wait_for(page, headline(page), "a leads")
-        page.route("**/status", lambda route: route.fulfill(body=json.dumps(["<b>proxy error</b>"])))
+        answered: list[Any] = []
+        page.route("**/status", lambda route: (answered.append(1), route.fulfill(body=json.dumps(body))))
+        until(page, "facts.failures >= 2")
         sleep_for_an_hour(page)
-        wait_for(page, headline(page), "No proof of leadership")
+        until(page, "facts.failures >= 3")
+        assert headline(page).inner_text() == "No proof of leadership"
+        assert answered
 
 
 def found(results: Any) -> list[str]:
