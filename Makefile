@@ -11,11 +11,11 @@ ARGS   ?=
 # How many: schedules for sim, faults for chaos.
 N      ?=
 
-.PHONY: demo test sim chaos bench lint types imports proto clean help
+.PHONY: demo test sim chaos http-faults bench lint types imports proto clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, clean'
+	@echo 'also: sim N=…, chaos N=…, http-faults N=…, bench, lint, types, imports, proto, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,9 @@ sim: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(if $(N),--faults $(N)) $(ARGS)
+
+http-faults: $(READY)
+	$(BIN)/python -m tests.api.campaign $(if $(N),--faults $(N)) $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
