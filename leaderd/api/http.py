@@ -150,6 +150,8 @@ class HttpServer:
         return response
 
     async def _respond(self, request: web.BaseRequest, path: str, *, known: bool) -> web.StreamResponse:
+        if request.version.major != 1:
+            return _refused(505, "HTTP/1.1 is spoken here")
         if request.method not in _METHODS:
             return _refused(405, f"{path} is read-only: {_ALLOW}", Allow=_ALLOW)
         if request.body_exists:
