@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ import structlog
 from leaderd import log
 from leaderd.agent import ElectionLoop, Ports, timing_of
 from leaderd.api.grpc import ApiServer
+from leaderd.changes import Change, adopt
 from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e
@@ -28,6 +29,7 @@ from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.errors import GuardError, LeaderdError
 from leaderd.etcd.client import EtcdClient
+from leaderd.etcd.rotation import Rotation
 from leaderd.etcd.store import ElectionStore
 from leaderd.guard.link import ArmOrder, GuardLink
 from leaderd.keys import ElectionKeys
@@ -130,6 +132,8 @@ class Agent:
         self._guard_lost = False
         self._open: list[AsyncExitStack] = []
         self._news_time = 0.0
+        # Who goes on with another plan after a reload.
+        self._reloaded: list[Callable[[Plan], None]] = []
 
     async def run(self) -> int:
         """Run until every election is finished; return the exit code.
@@ -140,8 +144,10 @@ class Agent:
             client = EtcdClient(self._plan.etcd, self._clock)
             stack.push_async_callback(client.close)
             stack.push_async_callback(self._close)
+            rotation = Rotation(client, self._plan, self._hook_log)
+            self._reloaded.append(rotation.change)
             services: list[Coroutine[Any, Any, None]] = [
-                self._link.run(), self._serve(), self._warn(client)
+                self._link.run(), self._serve(), self._warn(client), rotation.run()
             ]
             runs = []
             for plan in self._plan.elections:
@@ -182,18 +188,21 @@ class Agent:
 
         def publish(status: Status) -> None:
             self._publish(status)
-            for told in (notifier, check):
-                if told is not None:
-                    told.publish(status)
+            notifier.publish(status)
+            check.publish(status)
 
+        def reloaded(plan: Plan) -> None:
+            election = next(each for each in plan.elections if each.name == loop.election.name)
+            parts.change(election)
+            store.prefer(election.priority)
+
+        self._reloaded.append(reloaded)
         # Closed after the notifier, as both run in one pod.
-        if check is not None:
-            stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
-        if notifier is not None:
-            stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
+        stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
+        stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
         guard = GuardPort(self._link, keys, plan.name, group, self._hook_log)
         ports = Ports(store, guard, group, memory.remember, publish)
-        return loop, ports, [store.run(), memory.run(), *([check.run()] if check else [])]
+        return loop, ports, [store.run(), memory.run(), check.run()]
 
     # --- news in and out ---
 
@@ -208,8 +217,11 @@ class Agent:
     def _shut_down(self) -> None:
         self._post("", e.Shutdown())
 
-    def _reload(self) -> None:
-        self._log.warning("reload refused: a running daemon cannot change its configuration yet; restart it")
+    def _reload(self, changes: Sequence[Change]) -> None:
+        self._plan = adopt(self._plan, changes)
+        log.change(self._plan.log, self._plan.log_level)
+        for tell in self._reloaded:
+            tell(self._plan)
 
     def _publish(self, status: Status) -> None:
         if not self._report.update(status):

@@ -74,7 +74,7 @@ class Campaign:
         self._client = client
         self._keys = keys
         self._node = node
-        self._priority = priority
+        self.priority = priority
         self._timing = timing
         self._clock = clock
         self._background = background
@@ -229,6 +229,6 @@ class Campaign:
         # Wall time, for people only.
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         return json.dumps({
-            "node": self._node, "since": since, "priority": self._priority, "ttl": timing.ttl,
+            "node": self._node, "since": since, "priority": self.priority, "ttl": timing.ttl,
             "window_ms": -int(-timing.window * 1000 // 1), "stop_ms": -int(-timing.stop_after * 1000 // 1),
         })

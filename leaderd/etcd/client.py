@@ -10,6 +10,7 @@ Source: channel options and time-outs as measured, docs/etcd.md §4; token handl
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import etcd3.etcdrpc as rpc
@@ -19,7 +20,7 @@ import grpc.aio
 from leaderd.clock import Clock
 from leaderd.core.proof import KeepaliveAnswer
 from leaderd.errors import EtcdError, EtcdRefusedError
-from leaderd.etcd import ops
+from leaderd.etcd import ops, protobuf
 from leaderd.etcd.access import Access, Address, read_access
 from leaderd.etcd.versions import version_warnings
 from leaderd.plan import EtcdPlan
@@ -42,6 +43,8 @@ _OPTIONS: Final[Sequence[tuple[str, int]]] = (
 # A member that knows that it has no leader then refuses instead of waiting for one.
 _HAS_LEADER: Final = ("hasleader", "true")
 _STATUS_TIMEOUT: Final = 2.0
+# What was begun on a channel that is no longer used has this long, in seconds: longer than an attempt.
+_GRACE: Final = 5.0
 # The end of a stream without an error; its type stubs do not know it.
 _EOF: Final[Any] = getattr(grpc.aio, "EOF")  # noqa: B009
 _FINAL: Final = frozenset({
@@ -61,14 +64,43 @@ class EtcdClient:
         plan: Where etcd is and how to prove who we are.
         clock: For the instants in answers.
 
+    Attributes:
+        access: What the endpoints were made with.
+        endpoints: Those in use.
+
     Raises:
         ConfigError: An endpoint is no URL, or a file cannot be read.
     """
 
     def __init__(self, plan: EtcdPlan, clock: Clock) -> None:
-        access = read_access(plan)
-        self.endpoints = tuple(Endpoint(address, access, clock) for address in access.addresses)
+        self.access = read_access(plan)
+        self._clock = clock
+        self.endpoints = tuple(Endpoint(each, self.access, clock) for each in self.access.addresses)
         self._first = 0
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def candidates(self, access: Access) -> tuple["Endpoint", ...]:
+        """Return endpoints for this access; those of ours that are the same serve on."""
+        ours: dict[Address, Endpoint] = {}
+        if replace(access, addresses=()) == replace(self.access, addresses=()):
+            ours = dict(zip(self.access.addresses, self.endpoints, strict=True))
+        return tuple(ours.get(each) or Endpoint(each, access, self._clock) for each in access.addresses)
+
+    def adopt(self, access: Access, candidates: tuple["Endpoint", ...], first: "Endpoint") -> None:
+        """Use the candidates from now on; those that are left finish what they have begun.
+
+        Args:
+            access: What they were made with.
+            candidates: From `candidates`.
+            first: Of them, to be asked first.
+        """
+        left = set(self.endpoints) - set(candidates)
+        self.access, self.endpoints = access, candidates
+        self._first = candidates.index(first)
+        for endpoint in left:
+            task = asyncio.ensure_future(endpoint.retire())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def order(self) -> tuple["Endpoint", ...]:
         """Return the endpoints, the one that answered last first."""
@@ -76,12 +108,19 @@ class EtcdClient:
 
     def prefer(self, endpoint: "Endpoint") -> None:
         """Note that this endpoint answered: it is asked first from now on."""
-        self._first = self.endpoints.index(endpoint)
+        if endpoint in self.endpoints:
+            self._first = self.endpoints.index(endpoint)
 
     def avoid(self, endpoint: "Endpoint") -> None:
         """Note that this endpoint failed: if it was asked first, the next one is from now on."""
         if self.endpoints[self._first] is endpoint:
             self._first = (self._first + 1) % len(self.endpoints)
+
+    def after(self, endpoint: "Endpoint") -> "Endpoint":
+        """Return the next one in turn; the one to ask first after one that is no longer used."""
+        if endpoint not in self.endpoints:
+            return self.order()[0]
+        return self.endpoints[(self.endpoints.index(endpoint) + 1) % len(self.endpoints)]
 
     async def status(self) -> list[ops.MemberStatus]:
         """Ask every endpoint for its status; those that do not answer say why."""
@@ -92,7 +131,10 @@ class EtcdClient:
         return version_warnings([(each.url, each.version) for each in await self.status()])
 
     async def close(self) -> None:
-        """Close every channel; calls still running are cancelled."""
+        """Close every channel; calls still running fail."""
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
         await asyncio.gather(*(endpoint.close() for endpoint in self.endpoints))
 
 
@@ -113,6 +155,7 @@ class Endpoint:
         self._token: str | None = None if access.user else ""
         self._opened: grpc.aio.Channel | None = None
         self._stubs: dict[Any, Any] = {}
+        self._closed = False
 
     async def txn(
         self, compares: Sequence[ops.Compare], then: Sequence[ops.Op], otherwise: Sequence[ops.Op],
@@ -120,21 +163,22 @@ class Endpoint:
     ) -> ops.TxnAnswer:
         """Run one transaction. With no operation in it, etcd answers from a possibly stale state."""
         request = rpc.TxnRequest(
-            compare=[_compare(each) for each in compares],
-            success=[_op(each) for each in then], failure=[_op(each) for each in otherwise],
+            compare=[protobuf.compare(each) for each in compares],
+            success=[protobuf.op(each) for each in then], failure=[protobuf.op(each) for each in otherwise],
         )
         answer = await self._unary(rpc.KVStub, "Txn", request, timeout)
-        ranges = (each.response_range for each in answer.responses if each.HasField("response_range"))
-        return ops.TxnAnswer(
-            _header(answer.header), bool(answer.succeeded), tuple(_key_values(each) for each in ranges)
+        ranges = tuple(
+            protobuf.key_values(each.response_range)
+            for each in answer.responses if each.HasField("response_range")
         )
+        return ops.TxnAnswer(protobuf.header(answer.header), bool(answer.succeeded), ranges)
 
     async def read(self, span: ops.Range, timeout: float, *, revision: int = 0) -> ops.Reading:
         """Read a range: linearizable; with a revision, as it was then, which needs no quorum."""
-        request = _range(span)
+        request = protobuf.range_request(span)
         request.revision, request.serializable = revision, revision > 0
         answer = await self._unary(rpc.KVStub, "Range", request, timeout)
-        return ops.Reading(_header(answer.header), _key_values(answer))
+        return ops.Reading(protobuf.header(answer.header), protobuf.key_values(answer))
 
     async def grant(self, ttl: int, timeout: float) -> ops.Grant:
         """Grant a lease of `ttl` whole seconds or of etcd's minimum, whichever is longer."""
@@ -150,7 +194,7 @@ class Endpoint:
         """Ask how many whole seconds a lease has left: etcd's leader's own opinion, no quorum behind it."""
         request = rpc.LeaseTimeToLiveRequest(ID=lease)
         answer = await self._unary(rpc.LeaseStub, "LeaseTimeToLive", request, timeout)
-        return ops.TimeToLive(_header(answer.header), int(answer.TTL), int(answer.grantedTTL))
+        return ops.TimeToLive(protobuf.header(answer.header), int(answer.TTL), int(answer.grantedTTL))
 
     async def status(self) -> ops.MemberStatus:
         """Ask who the member is; never raises for a member that does not answer."""
@@ -189,8 +233,18 @@ class Endpoint:
         if self._access.user and self._token == token:
             self._token = None
 
+    async def retire(self) -> None:
+        """Close the channel once what was begun on it has had its time."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    await asyncio.Event().wait()
+        finally:
+            await self.close()
+
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channel, for good; calls still running fail."""
+        self._closed = True
         channel, self._opened = self._opened, None
         self._stubs.clear()
         if channel is not None:
@@ -216,6 +270,8 @@ class Endpoint:
         return getattr(self._stub(stub), method)(metadata=_metadata(token))
 
     def _stub(self, stub: Any) -> Any:
+        if self._closed:
+            raise EtcdError(f"{self.url}: the connection was closed")
         # Opened on first use: a channel belongs to the event loop that runs then.
         if self._opened is None:
             self._opened = _channel(self._address, self._access)
@@ -294,7 +350,7 @@ class WatchStream:
                 why = answer.cancel_reason or f"compacted up to {answer.compact_revision}"
                 raise EtcdError(f"{self._url}: the watch was cancelled: {why}")
             if answer.events:
-                return tuple(_change(event) for event in answer.events)
+                return tuple(protobuf.change(event) for event in answer.events)
 
     def close(self) -> None:
         """Cancel the stream."""
@@ -311,6 +367,11 @@ def _mapped(
 ) -> Iterator[None]:
     try:
         yield
+    except asyncio.CancelledError:
+        # Nobody cancelled this task: the channel was closed underneath, which cancels its calls.
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        raise EtcdError(f"{url}: the connection was closed") from None
     except grpc.aio.AioRpcError as error:
         if expired is not None and _token_is_stale(error):
             expired()
@@ -349,49 +410,3 @@ def _channel(address: Address, access: Access) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(address.target, options=_OPTIONS)
     credentials = grpc.ssl_channel_credentials(access.ca or None, access.key or None, access.cert or None)
     return grpc.aio.secure_channel(address.target, credentials, options=_OPTIONS)
-
-
-def _compare(each: ops.Compare) -> Any:
-    target = {"create_revision": "CREATE", "mod_revision": "MOD", "lease": "LEASE"}[each.target.value]
-    return rpc.Compare(
-        key=each.key.encode(), range_end=each.range_end.encode(), target=target,
-        result=each.relation.value, **{each.target.value: each.value},
-    )
-
-
-def _op(each: ops.Op) -> Any:
-    match each:
-        case ops.Put(key, value, lease):
-            put = rpc.PutRequest(key=key.encode(), value=value.encode(), lease=lease)
-            return rpc.RequestOp(request_put=put)
-        case ops.Delete(key):
-            return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
-        case ops.Range():
-            return rpc.RequestOp(request_range=_range(each))
-
-
-def _range(span: ops.Range) -> Any:
-    return rpc.RangeRequest(
-        key=span.key.encode(), range_end=span.range_end.encode(), sort_target="CREATE", sort_order="ASCEND"
-    )
-
-
-def _header(head: Any) -> ops.Header:
-    return ops.Header(int(head.cluster_id), int(head.member_id), int(head.revision), int(head.raft_term))
-
-
-def _key_values(answer: Any) -> tuple[ops.KeyValue, ...]:
-    return tuple(_key_value(kv) for kv in answer.kvs)
-
-
-def _key_value(kv: Any) -> ops.KeyValue:
-    return ops.KeyValue(
-        kv.key.decode(errors="replace"), kv.value.decode(errors="replace"),
-        int(kv.create_revision), int(kv.mod_revision), int(kv.lease),
-    )
-
-
-def _change(event: Any) -> ops.Change:
-    # PUT is 0, DELETE is 1: Event.EventType in etcd's kv.proto.
-    found = _key_value(event.kv)
-    return ops.Change(found.key, found.mod_revision, None if event.type else found)

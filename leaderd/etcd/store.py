@@ -96,6 +96,10 @@ class ElectionStore:
             group.create_task(self._watch.run())
             group.create_task(self._raise_bugs())
 
+    def prefer(self, priority: int) -> None:
+        """Compete with another priority from now on."""
+        self._campaign.priority = priority
+
     async def close(self) -> None:
         """Cancel what runs; leases that are being given up get one more attempt's time for it."""
         await cancelled(self._tasks)

@@ -10,14 +10,17 @@ import math
 import os
 import select
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict
 
+from leaderd.changes import Change
 from leaderd.errors import GuardError
 from leaderd.guard import children, kernel
 from leaderd.guard.cleanup import Tools
 from leaderd.guard.custody import Custody
 from leaderd.guard.fence import Watchdogs
 from leaderd.guard.process import AgentProcess, Restarts, start_agent
+from leaderd.guard.reload import Reloader
 from leaderd.guard.signals import Signals
 from leaderd.guard.wire import MAX_PACKET, Answer, Armed, Fenced, Reload, Shutdown, decode, encode
 from leaderd.guard.worker import Workers
@@ -49,11 +52,12 @@ class Guard:
         tools: For clean-ups, and for itself.
         workers: For whatever takes time.
         watchdogs: The devices.
+        reread: The command that reads the configuration again.
     """
 
     def __init__(
         self, plan: Plan, lock: int, agent: tuple[str, ...], tools: Tools, workers: Workers,
-        watchdogs: Watchdogs,
+        watchdogs: Watchdogs, reread: Sequence[str] = (),
     ) -> None:
         self._plan = plan
         self._lock = lock
@@ -65,6 +69,7 @@ class Guard:
         self._watchdogs = watchdogs
         elections = {election.name: election for election in plan.elections}
         self._custody = Custody(tools, elections, workers, watchdogs, self._tell)
+        self._reloader = Reloader(reread, workers, self._clock, self._log, self._adopt)
         self._restarts = Restarts()
         self._agent: AgentProcess | None = None
         self._agent_code = 0
@@ -209,7 +214,7 @@ class Guard:
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP:
-            self._tell(Reload())
+            self._reloader.begin(self._plan)
         elif number in (signal.SIGTERM, signal.SIGINT):
             if self._shutdown_at is not None:
                 self._end_agent("second signal to end")
@@ -218,6 +223,12 @@ class Guard:
             self._shutdown_at = self._clock.now()
             self._start_at = None
             self._tell(Shutdown())
+
+    def _adopt(self, plan: Plan, changes: tuple[Change, ...]) -> None:
+        self._plan = plan
+        self._log.change(plan.log, plan.log_level)
+        self._custody.adopt(plan)
+        self._tell(Reload(changes))
 
     def _hear(self) -> None:
         """Hear all that the agent has said so far; not for ever, if it should never fall silent."""

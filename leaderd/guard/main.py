@@ -29,7 +29,7 @@ class GuardSettings:
 
 
 def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None = None) -> int:
-    """Run as `--plan-fd N --lock-fd M`; the plan is JSON, alone or as {"plan": …}."""
+    """Run as `--plan-fd N --lock-fd M`; the plan is JSON, alone or as {"plan": …, "reread": [command]}."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Our own starter is the only caller: argparse would cost the guard half a megabyte for nothing.
     given = dict(zip(words[::2], map(int, words[1::2]), strict=True))
@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None 
         return 1
     tools = Tools(plan.node, plan.state_dir, plan.etcd, settings.fence, journal, BootClock(), log)
     workers = Workers(log, {lock})
-    return Guard(plan, lock, settings.agent, tools, workers, Watchdogs(log, settings.fence)).run()
+    watchdogs = Watchdogs(log, settings.fence)
+    reread = tuple(fields.get("reread", ()))
+    return Guard(plan, lock, settings.agent, tools, workers, watchdogs, reread).run()
 
 
 if __name__ == "__main__":

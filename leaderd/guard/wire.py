@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from leaderd.changes import Change
 from leaderd.errors import GuardError
 from leaderd.instant import Instant
 
@@ -179,7 +180,9 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Read the configuration again."""
+    """The configuration has changed, in what is safe to change; the guard has taken it over already."""
+
+    changes: tuple[Change, ...]
 
 
 Message = Arm | Extend | Stopping | Disarm | Forget | Fence
@@ -217,7 +220,7 @@ def decode(packet: bytes) -> Message | Answer:
         if kind == "shutdown":
             return Shutdown()
         if kind == "reload":
-            return Reload()
+            return Reload(tuple(Change(tuple(map(str, path)), value) for path, value in fields["changes"]))
         election, token = str(fields["election"]), int(fields["token"])
         if kind == "extend":
             return Extend(election, token, _deadlines(fields))
@@ -229,8 +232,10 @@ def decode(packet: bytes) -> Message | Answer:
 
 
 def _fields(message: Message | Answer) -> dict[str, Any]:
-    if isinstance(message, Shutdown | Reload):
-        return {"type": type(message).__name__.lower()}
+    if isinstance(message, Shutdown):
+        return {"type": "shutdown"}
+    if isinstance(message, Reload):
+        return {"type": "reload", "changes": message.changes}
     if isinstance(message, Arm):
         return {"type": "arm", **message.fields()}
     head = {"election": message.election, "token": message.token}
