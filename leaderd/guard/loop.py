@@ -214,7 +214,8 @@ class Guard:
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP:
-            self._reloader.begin(self._plan)
+            if self._shutdown_at is None:
+                self._reloader.begin(self._plan)
         elif number in (signal.SIGTERM, signal.SIGINT):
             if self._shutdown_at is not None:
                 self._end_agent("second signal to end")
