@@ -1,0 +1,253 @@
+"""SIGHUP and replaced files under a leader: what may change does, and the leadership is never let go of."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leaderd.api.client import fetch_status
+from leaderd.core.records import HolderRecord
+from leaderd.demo.nodes import Node
+from leaderd.errors import LeaderdError
+from tests.cluster import Cluster
+from tests.faults.trio import now, wait_for
+from tests.pki import authority, certificate
+
+TTL = 10
+# What is not set scales with the ttl.
+SCALED = "election.db.ttl, election.db.retry_period, election.db.stop_timeout"
+NOTE = Path(__file__).with_name("note.sh")
+Make = Callable[..., "Leader"]
+
+
+class Leader:
+    """One node that leads, alone in its election, and the configuration that it reloads."""
+
+    def __init__(self, cluster: Cluster, directory: Path, etcd: str, *flags: str) -> None:
+        record = HolderRecord(1, "nobody", 1, "released", TTL, float(TTL), float(TTL), 0.1)
+        # So that no first window is waited for.
+        cluster.etcdctl(*flags, "put", "/leaderd/control/db/holder", record.encode())
+        self.cluster = cluster
+        self.flags = flags
+        self.notes = directory / "notes"
+        election = f'[[election]]\nname = "db"\nttl = {TTL}\n'
+        self.node = Node("a", directory / "a", cluster.endpoints, election, etcd)
+        self.node.start()
+        wait_for("leadership", lambda: self.status().get("state") == "leader", 20)
+        self.token, self.agent = self.status()["token"], self.node.agent
+
+    def status(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = fetch_status(str(self.node.socket), timeout=0.5)["elections"][0]
+        except LeaderdError:
+            return {}
+        return found
+
+    def check_kept(self) -> None:
+        """The same term of the same agent, with a lease that is being renewed."""
+        status = self.status()
+        assert (status["state"], status["token"], self.node.agent) == ("leader", self.token, self.agent), status
+        assert not self.lines("demoting")
+
+    def stays(self, seconds: float) -> None:
+        """Look all the time, for longer than the lease could last without a renewal."""
+        until = now() + seconds
+        wait_for("the end of a lease that is not renewed", lambda: self.check_kept() or now() > until, 60)
+
+    def lines(self, event: str, **fields: object) -> list[dict[str, Any]]:
+        """Return log lines."""
+        found = [json.loads(line) for line in self.node.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in found if line["event"] == event and fields.items() <= line.items()]
+
+    def wait_line(self, event: str, **fields: object) -> dict[str, Any]:
+        try:
+            wait_for(f"{event} {fields}", lambda: bool(self.lines(event, **fields)), 20)
+        except AssertionError as error:
+            raise AssertionError(f"{error} in\n{self.node.log.read_text()}") from None
+        return self.lines(event, **fields)[-1]
+
+    def configure(self, replace: dict[str, str], more: str = "") -> None:
+        """Edit the file, and have it read."""
+        text = self.node.config.read_text()
+        for old, new in replace.items():
+            assert old in text
+            text = text.replace(old, new)
+        self.node.config.write_text(text + more)
+        self.hup()
+
+    def hup(self) -> None:
+        os.kill(self.node.guard, signal.SIGHUP)
+
+    def hook(self, name: str) -> str:
+        """Return the command of a hook that notes its runs, as TOML."""
+        return json.dumps(["/bin/sh", str(NOTE), str(self.notes), name])
+
+    def own_key(self) -> dict[str, Any]:
+        key = f"/leaderd/election/db/{self.status()['lease']}"
+        found: dict[str, Any] = json.loads(self.cluster.etcdctl(*self.flags, "get", key, "--print-value-only"))
+        return found
+
+
+@pytest.fixture
+def lead(tmp_path: Path) -> Iterator[Make]:
+    """Make leaders; they are stopped in order, which must succeed."""
+    made: list[Leader] = []
+
+    def make(cluster: Cluster, etcd: str = "", *flags: str) -> Leader:
+        made.append(Leader(cluster, tmp_path, etcd, *flags))
+        return made[-1]
+
+    try:
+        yield make
+        for each in made:
+            each.node.stop()
+            assert each.node.wait(30) == 0
+    finally:
+        for each in made:
+            if each.node.running:
+                each.node.kill()
+
+
+def test_what_is_safe_changes_and_the_rest_is_named(cluster: Cluster, lead: Make) -> None:
+    """All at once; then the agent is killed, and the next one has the new configuration too."""
+    leader = lead(cluster)
+    check, notify = leader.hook("check"), leader.hook("notify")
+    leader.configure(
+        {"ttl = 10": "ttl = 11\npriority = 7", 'log = "json"': 'log = "json"\nlog_level = "debug"'},
+        f"[election.check]\ncommand = {check}\ninterval = 0.1\n[election.notify]\ncommand = {notify}\n",
+    )
+    leader.wait_line(
+        "reloaded", changed="log_level, election.db.priority, election.db.notify, election.db.check"
+    )
+    line = leader.wait_line("reload refused", keys=SCALED, detail="restart to apply them")
+    assert line["level"] == "warning"
+    wait_for("the new check", lambda: leader.notes.exists() and "check" in leader.notes.read_text(), 20)
+    wait_for("the new priority", lambda: leader.own_key()["priority"] == 7, 20)
+    leader.check_kept()
+    leader.node.kill_agent()
+    wait_for("the next term", lambda: leader.status().get("token", 0) > leader.token, 30)
+    assert leader.own_key()["priority"] == 7
+    wait_for("the new notify", lambda: "notify leader" in leader.notes.read_text(), 20)
+    # Not the ttl, which was refused.
+    assert leader.own_key()["ttl"] == TTL
+
+
+def test_a_file_with_mistakes_changes_nothing(cluster: Cluster, lead: Make) -> None:
+    """They are in the log as `leaderd check` would tell them."""
+    leader = lead(cluster)
+    leader.configure({"ttl = 10": 'ttl = "x"\npriority = 7\nshoe_size = 43'})
+    for key in ("ttl", "shoe_size"):
+        wait_for(key, lambda key=key: any(
+            line["detail"].startswith(f"election.db.{key}: ")
+            for line in leader.lines("reload failed, nothing has changed")
+        ), 20)
+    leader.configure({'ttl = "x"\npriority = 7\nshoe_size = 43': "ttl = 10"})
+    leader.wait_line("reloaded", changed="nothing")
+    assert leader.own_key()["priority"] == 100
+    leader.check_kept()
+
+
+def test_etcd_moves_house(cluster: Cluster, lead: Make) -> None:
+    """From one member to the two others, and then the first is gone; nowhere else is gone to."""
+    leader = lead(cluster)
+    urls = ", ".join(f'"{url}"' for url in cluster.endpoints)
+    leader.configure({urls: f'"{cluster.endpoints[0]}"'})
+    leader.wait_line("etcd access renewed", endpoints=cluster.endpoints[0])
+    others = cluster.endpoints[1:]
+    leader.configure({f'"{cluster.endpoints[0]}"': f'"{others[0]}", "{others[1]}"'})
+    leader.wait_line("etcd access renewed", endpoints=", ".join(others))
+    cluster.kill(0)
+    try:
+        leader.stays(TTL)
+        leader.configure({f'"{others[0]}", "{others[1]}"': '"http://127.0.0.1:1"'})
+        leader.wait_line("etcd access not renewed, the old one stays in use")
+        with Cluster(1) as stranger:
+            leader.configure({'"http://127.0.0.1:1"': f'"{stranger.endpoints[0]}"'})
+            wait_for("the other cluster's refusal", lambda: any(
+                "belongs to etcd cluster" in line["detail"]
+                for line in leader.lines("etcd access not renewed, the old one stays in use")
+            ), 20)
+        leader.check_kept()
+    finally:
+        cluster.heal()
+
+
+# --- files that are replaced ---
+
+
+def put(source: Path, target: Path) -> None:
+    """Replace a file in one step."""
+    draft = target.with_name(target.name + "~")
+    shutil.copy(source, draft)
+    draft.replace(target)
+
+
+def test_certificates_are_replaced_on_both_sides(tmp_path: Path, lead: Make) -> None:
+    """Ours first, which etcd does not take yet; half of one before that; then etcd's, by another authority."""
+    pki = tmp_path / "pki"
+    pki.mkdir()
+    for signer in ("old", "new"):
+        authority(pki, signer)
+        for name in ("server", "client"):
+            certificate(pki, f"{name}-{signer}", signer)
+    for target, source in (("ca", "old"), ("server", "server-old"), ("etcd-ca", "old"), ("client", "client-old")):
+        for suffix in (".pem", ".key"):
+            put(pki / (source + suffix), pki / (target + suffix))
+    options = ("--cert-file", str(pki / "server.pem"), "--key-file", str(pki / "server.key"),
+               "--trusted-ca-file", str(pki / "etcd-ca.pem"), "--client-cert-auth")
+    files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key"}
+    etcd = "\n".join(f'{key} = "{pki / name}"' for key, name in files.items())
+    flags = ("--cacert", str(pki / "ca.pem"), "--cert", str(pki / "client.pem"), "--key", str(pki / "client.key"))
+    with Cluster(1, scheme="https", options=options) as cluster:
+        leader = lead(cluster, etcd, *flags)
+        whole = (pki / "client-new.pem").read_bytes()
+        (pki / "client.pem").write_bytes(whole[: len(whole) // 2])
+        half = leader.wait_line("etcd access not renewed, the old one stays in use")
+        assert half["detail"].startswith(f"etcd.cert_file: {pki}/client.pem cannot be used: ")
+        put(pki / "client-new.key", pki / "client.key")
+        put(pki / "client-new.pem", pki / "client.pem")
+        put(pki / "new.pem", pki / "ca.pem")
+        wait_for("a trial of the new ones", lambda: any(
+            cluster.endpoints[0] in line["detail"] for line in leader.lines(half["event"])
+        ), 20)
+        assert not leader.lines("etcd access renewed")
+        leader.check_kept()
+        for target, source in (("server", "server-new"), ("etcd-ca", "new")):
+            put(pki / f"{source}.key", pki / f"{target}.key")
+            put(pki / f"{source}.pem", pki / f"{target}.pem")
+        cluster.restart(0)
+        leader.wait_line("etcd access renewed")
+        leader.stays(TTL)
+        leader.node.stop()
+        assert leader.node.wait(30) == 0
+
+
+def test_the_password_is_changed(lead: Make, tmp_path: Path) -> None:
+    """At etcd first, then in the file: the leader has as long as its lease lasts."""
+    password = tmp_path / "password"
+    password.write_text("hush")
+    with Cluster(1) as cluster:
+        for command in ("role add root", "user add root:secret", "user grant-role root root", "role add leaderd",
+                        "user add leaderd:hush", "role grant-permission leaderd readwrite --prefix=true /leaderd/",
+                        "user grant-role leaderd leaderd", "auth enable"):
+            cluster.etcdctl(*command.split())
+        leader = lead(cluster, f'user = "leaderd"\npassword_file = "{password}"', "--user", "leaderd:hush")
+        subprocess.run(
+            cluster.etcdctl_command("--user", "root:secret", "user", "passwd", "leaderd", "--interactive=false"),
+            env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"}, input="louder\n", text=True, check=True,
+            capture_output=True, timeout=20,
+        )
+        password.write_text("louder\n")
+        leader.wait_line("etcd access renewed")
+        leader.stays(TTL)
+        # The guard reads the file when it needs it: the release of a dead agent's term takes the new one.
+        leader.node.kill_agent()
+        leader.wait_line("guard stopped it", released=True)
+        leader.node.stop()
+        assert leader.node.wait(30) == 0
