@@ -8,14 +8,15 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # More arguments for pytest: make test ARGS="-k lease -x"
 ARGS   ?=
-# How many: schedules for sim, faults for chaos.
+# How many: schedules for sim, faults for chaos and outages, takeovers.
 N      ?=
 
-.PHONY: demo test sim chaos bench lint types imports proto clean help
+.PHONY: demo test sim chaos faults outages takeovers bench lint types imports proto man clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, clean'
+	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…, bench,'
+	@echo '      lint, types, imports, proto, man, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +34,16 @@ sim: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(if $(N),--faults $(N)) $(ARGS)
+
+# As root. PEERS=1: keepalived and etcdctl lock beside it.
+faults: $(READY)
+	$(BIN)/python -m tests.net faults $(if $(PEERS),--peers) $(ARGS)
+
+outages: $(READY)
+	$(BIN)/python -m tests.net outages $(if $(N),--count $(N)) $(ARGS)
+
+takeovers: $(READY)
+	$(BIN)/python -m tests.net takeovers $(if $(N),--count $(N)) $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
@@ -52,6 +63,10 @@ imports: $(READY)
 proto: $(READY)
 	$(BIN)/python -m grpc_tools.protoc -Ileaderd/api/pb=proto/leaderd/v1 \
 		--python_out=. --pyi_out=. --grpc_python_out=. leaderd/api/pb/leaderd.proto
+
+# A manual page for each command, into build/man: `man build/man/leaderd.1`.
+man: $(READY)
+	$(BIN)/python -m leaderd.cli.man build/man
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -17,25 +17,33 @@ from typing import Any
 import structlog
 
 from leaderd import log
-from leaderd.agent import ElectionLoop, Ports, timing_of
+from leaderd.agent import ElectionLoop, Ports
 from leaderd.api.grpc import ApiServer
+from leaderd.api.http_thread import HttpThread
+from leaderd.api.metrics import Metrics
+from leaderd.api.metrics_status import StatusCollector
+from leaderd.budget import timing_of
 from leaderd.changes import Change, adopt
 from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.election import Election
+from leaderd.core.handover import Preference
 from leaderd.core.records import HolderRecord
 from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.errors import GuardError, LeaderdError
 from leaderd.etcd.client import EtcdClient
+from leaderd.etcd.control import ElectionControl
+from leaderd.etcd.presence import Presence
 from leaderd.etcd.rotation import Rotation
 from leaderd.etcd.store import ElectionStore
 from leaderd.guard.link import ArmOrder, GuardLink
 from leaderd.keys import ElectionKeys
 from leaderd.memory import Memory
+from leaderd.operators import Operators
 from leaderd.plan import ElectionPlan, Plan
-from leaderd.report import Report
+from leaderd.report import Report, presence_text
 from leaderd.resources.build import Site, build
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
@@ -116,19 +124,23 @@ class Agent:
         recovery: Of each election, by name.
         link: Socket to the guard.
         guard_pid: For the status.
+        starts: Agents that this guard has started, this one included.
     """
 
     def __init__(
-        self, plan: Plan, recovery: dict[str, Any], link: socket.socket, guard_pid: int
+        self, plan: Plan, recovery: dict[str, Any], link: socket.socket, guard_pid: int, starts: int
     ) -> None:
         self._plan = plan
         self._recovery = recovery
+        self._starts = starts
         self._clock = BootClock()
         self._log = log.get_logger(node=plan.node)
         self._loops: dict[str, ElectionLoop] = {}
         self._link = GuardLink(link, self._clock, self._post, self._shut_down, self._reload)
         pids = {"guard": guard_pid, "agent": os.getpid()}
         self._report = Report(plan, self._clock, pids, boot_id())
+        self._operators = Operators(plan.node)
+        self._metrics = Metrics(self._clock)
         self._guard_lost = False
         self._open: list[AsyncExitStack] = []
         self._news_time = 0.0
@@ -144,14 +156,17 @@ class Agent:
             client = EtcdClient(self._plan.etcd, self._clock)
             stack.push_async_callback(client.close)
             stack.push_async_callback(self._close)
+            presence = Presence(client)
+            stack.push_async_callback(presence.close)
             rotation = Rotation(client, self._plan, self._hook_log)
             self._reloaded.append(rotation.change)
             services: list[Coroutine[Any, Any, None]] = [
-                self._link.run(), self._serve(), self._warn(client), rotation.run()
+                self._link.run(), self._serve(), self._serve_http(), self._warn(client), presence.run(),
+                rotation.run(),
             ]
             runs = []
             for plan in self._plan.elections:
-                loop, ports, more = self._assemble(plan, client)
+                loop, ports, more = self._assemble(plan, client, presence)
                 services += more
                 runs.append(loop.run(ports))
             clean = await _finish_first(runs, services)
@@ -167,7 +182,7 @@ class Agent:
                 raise error
 
     def _assemble(
-        self, plan: ElectionPlan, client: EtcdClient
+        self, plan: ElectionPlan, client: EtcdClient, presence: Presence
     ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
         self._open.append(stack := AsyncExitStack())
         timing = timing_of(plan)
@@ -175,26 +190,39 @@ class Agent:
         memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
         recovery = Recovery.read(self._recovery.get(plan.name))
         started = e.Started(memory.load(), recovery.pending, recovery.unclean, healthy=plan.check is None)
-        loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
+        preference = Preference(plan.priority, _patience(plan))
+        election = Election(plan.name, self._plan.node, timing, preference)
+        loop = ElectionLoop(election, self._clock, started)
         self._loops[plan.name] = loop
         site = Site(self._plan.node, self._plan.state_dir, self._clock, self._hook_log,
-                    Pods(plan.name, self._clock, self._hook_log))
+                    Pods(plan.name, self._clock, self._hook_log),
+                    self._metrics.hook, self._metrics.announced)
         parts = build(plan, timing, site, loop.post)
         group, notifier, check = parts.group, parts.notifier, parts.check
         stack.push_async_callback(lambda: group.close(self._clock.now().plus(_LAST_WORDS)))
-        store = ElectionStore(client, keys, self._plan.node, plan.priority, timing, self._clock, loop.post)
+        post = self._metrics.tap(lambda: loop.status, loop.post)
+        store = ElectionStore(
+            client, keys, self._plan.node, plan.priority, timing, self._clock, post,
+            self._metrics.renewals(plan.name, self._plan.etcd.endpoints),
+        )
         stack.push_async_callback(store.close)
-        self._report.add(loop.election.status, group.states)
+        self._report.add(lambda: loop.status, group.states)
+        control = ElectionControl(client, keys, self._plan.node, timing, self._clock)
+        self._operators.add(plan.name, control, lambda: election.history.known.epoch)
+        self._metrics.add(loop.status)
 
         def publish(status: Status) -> None:
             self._publish(status)
+            presence.tell(keys.node(self._plan.node), presence_text(status, store.priority))
             notifier.publish(status)
             check.publish(status)
 
-        def reloaded(plan: Plan) -> None:
-            election = next(each for each in plan.elections if each.name == loop.election.name)
-            parts.change(election)
-            store.prefer(election.priority)
+        def reloaded(changed: Plan) -> None:
+            now = next(each for each in changed.elections if each.name == plan.name)
+            parts.change(now)
+            store.prefer(now.priority)
+            loop.post(e.PreferenceChanged(now.priority, _patience(now)))
+            presence.tell(keys.node(self._plan.node), presence_text(loop.status, now.priority))
 
         self._reloaded.append(reloaded)
         # Closed after the notifier, as both run in one pod.
@@ -224,6 +252,7 @@ class Agent:
             tell(self._plan)
 
     def _publish(self, status: Status) -> None:
+        self._metrics.published(status)
         if not self._report.update(status):
             return
         write = self._log.error if status.state is State.FENCED or status.blocked else self._log.info
@@ -241,9 +270,23 @@ class Agent:
         if not self._plan.api.socket:
             return
         try:
-            await ApiServer(self._plan, self._report).run()
+            await ApiServer(self._plan, self._report, self._operators).run()
         except (LeaderdError, OSError) as error:
             self._log.error("status is not served", detail=str(error))
+
+    async def _serve_http(self) -> None:
+        if not self._plan.api.http:
+            return
+        budgets = {plan.name: (plan.ttl, timing_of(plan).stop_after) for plan in self._plan.elections}
+        self._metrics.registry.register(StatusCollector(self._report.report, budgets, self._starts))
+        thread = HttpThread(
+            self._plan.api.http, self._report, self._metrics, self._clock,
+            lambda: not self._guard_lost, self._hook_log,
+        )
+        try:
+            await thread.run()
+        except (OSError, RuntimeError) as error:
+            self._log.error("HTTP is not served", detail=str(error))
 
     async def _warn(self, client: EtcdClient) -> None:
         found = [
@@ -254,6 +297,10 @@ class Agent:
         self._report.warn(found)
         for warning in found:
             self._log.warning("beware", detail=warning)
+
+
+def _patience(plan: ElectionPlan) -> float | None:
+    return plan.preempt_delay if plan.preempt else None
 
 
 async def _finish_first(
@@ -283,7 +330,8 @@ def main(arguments: list[str]) -> int:
         # which is to step down in order. Not SIG_IGN: hooks would inherit that.
         signal.signal(number, lambda *_: None)
     try:
-        return asyncio.run(Agent(plan, given["recovery"], link, given["guard_pid"]).run())
+        agent = Agent(plan, given["recovery"], link, given["guard_pid"], given["agent_starts"])
+        return asyncio.run(agent.run())
     except Exception:  # noqa: BLE001 - whatever it is, the guard stops what was started
         structlog.get_logger().exception("the agent gives up", node=plan.node)
         return 70

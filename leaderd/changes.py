@@ -20,7 +20,7 @@ Path = tuple[str, ...]
 SAFE: Final[Mapping[type, frozenset[str]]] = {
     Plan: frozenset({"log", "log_level"}),
     EtcdPlan: frozenset({"endpoints", "ca_file", "cert_file", "key_file", "user", "password_file"}),
-    ElectionPlan: frozenset({"priority", "notify", "check"}),
+    ElectionPlan: frozenset({"priority", "preempt", "preempt_delay", "notify", "check"}),
 }
 # By the type of the resource.
 SAFE_SETTINGS: Final[Mapping[str, frozenset[str]]] = {"vip": frozenset({"announce_interval"})}

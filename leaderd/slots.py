@@ -4,7 +4,7 @@
     slot 1:  the same
 
 The slots are written in turn, in place; the valid one with the highest serial counts. Replacing a file by
-a rename would be shorter, but makes the file system commit its journal twice: six times as slow here, and
+a rename would be shorter, but makes the file system commit its journal twice, three times as slow, and
 an etcd member on the same disk waits behind it, just when one leader follows another. Standard library only.
 """
 

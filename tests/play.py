@@ -7,7 +7,8 @@
 
 Times are seconds on `CLOCK_MONOTONIC_RAW`; `CLOCK_BOOTTIME` reads 1000 s more, plus what `suspend` added,
 so that a mix-up of the two clocks shows. `Publish` and `Remember` are kept aside, in `status` and
-`remembered`; every other action must be expected before the dialogue goes on.
+`remembered`, and what goes into the history of leaderships in `history`; every other action must be
+expected before the dialogue goes on.
 """
 
 import difflib
@@ -189,6 +190,8 @@ class Player:
                 self.published.append(action.status)
             case a.Remember():
                 self.remembered.append(action.known)
+            case a.RecordStart() | a.RecordEnd():
+                pass
             case _:
                 self._open.append(action)
 

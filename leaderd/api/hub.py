@@ -12,10 +12,16 @@ from leaderd.instant import Instant
 
 # Reports that a watcher may be behind before it misses some in the middle.
 BACKLOG = 64
+# Watchers at once; each costs its backlog, and a moment of the agent's at every change.
+MAX_WATCHERS = 1500
 
 
 class Closed(Exception):  # noqa: N818 - news, not an error
     """The daemon stops; there will be no more changes."""
+
+
+class Crowded(Exception):  # noqa: N818 - a state, not an error of ours
+    """There are too many watchers already; its text says so."""
 
 
 class Watcher:
@@ -52,7 +58,7 @@ class Watcher:
             await self._news.wait()
         taken_at, report = self._backlog.popleft()
         age = self._clock.now().held_since(taken_at)
-        return [_aged(election, age) for election in report["elections"] if self._is_new(election)]
+        return [aged(election, age) for election in report["elections"] if self._is_new(election)]
 
     def _is_new(self, election: dict[str, Any]) -> bool:
         # valid_for runs down by itself; that is no change.
@@ -62,7 +68,7 @@ class Watcher:
         return facts != before
 
 
-def _aged(election: dict[str, Any], age: float) -> dict[str, Any]:
+def aged(election: dict[str, Any], age: float) -> dict[str, Any]:
     """Return an election as a reader may believe it now: the report has waited for `age` seconds."""
     left = election["valid_for"]
     return {**election, "valid_for": round(left - age, 3)} if left else election
@@ -90,7 +96,13 @@ class Hub:
 
     @contextmanager
     def watcher(self) -> Iterator[Watcher]:
-        """Give a place in the stream, beginning with how things stand now."""
+        """Give a place in the stream, beginning with how things stand now.
+
+        Raises:
+            Crowded: None is left.
+        """
+        if len(self._watchers) >= MAX_WATCHERS:
+            raise Crowded(f"{MAX_WATCHERS} watchers already; ask for the status now and then instead")
         watcher = Watcher(self._clock, self._source.report())
         if self._closed:
             watcher.close()

@@ -6,7 +6,7 @@ a key that is accepted and has no effect would be a promise that is not kept.
 """
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,9 +18,9 @@ NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 NAME_RULE = "must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit"
 ROOT = r"^(/[A-Za-z0-9._-]+)+$"
 # Source: `dev_valid_name` in net/core/dev.c; a colon would be an alias of old.
+_HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\Z")
 _NOT_IN_INTERFACE = re.compile(r"[\s/:\0]|[^\x21-\x7e]")
-SUPPORTED_TYPES = ("script", "vip", "process")
-LATER_TYPES = ("mount", "systemd", "ocf")
+SUPPORTED_TYPES = ("script", "vip", "process", "mount", "systemd", "ocf")
 
 
 def _text(value: str) -> str:
@@ -58,6 +58,26 @@ def _host_port(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("is no HOST:PORT")
+    return value
+
+
+def _listener(value: str) -> str:
+    """Check where to listen: "" for nowhere; IPv6 in brackets, so that its colons are not the port's."""
+    if not value:
+        return value
+    remedy = 'write HOST:PORT, as 127.0.0.1:4040 or [::1]:4040, or "" for off; 0.0.0.0 is all of IPv4'
+    host, _, port = value.rpartition(":")
+    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+        raise ValueError(f"has no port between 1 and 65535; {remedy}")
+    bare = host[1:-1] if (bracketed := host.startswith("[") and host.endswith("]")) else host
+    try:
+        six = ip_address(bare).version == 6
+    except ValueError:
+        six = False
+        if bracketed or not _HOST.match(host):
+            raise ValueError(f"has no host before its port; {remedy}") from None
+    if six != bracketed:
+        raise ValueError(f"must have brackets around IPv6 and around nothing else; {remedy}")
     return value
 
 
@@ -152,7 +172,7 @@ class Api(Table):
 
     socket: Path | None = None
     socket_group: Text = ""
-    http: Annotated[str, _only("", 'leave it out or write "": status is on the Unix socket')] = ""
+    http: Annotated[str, AfterValidator(_listener)] = "127.0.0.1:4040"
 
 
 class Notify(Table):
@@ -195,8 +215,8 @@ class Election(Budget):
         _only("at-most-one", 'leave it out or write "at-most-one"'),
     ] = "at-most-one"
     priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    preempt: Annotated[bool, _only(False, "leave it out or write false")] = False
-    preempt_delay: Annotated[Seconds, _only(60.0, "leave it out: there is no preemption")] = 60.0
+    preempt: bool = False
+    preempt_delay: Seconds = 60.0
     fence: Annotated[list[FenceStep], Field(min_length=1)] = ["kill"]
     fence_command: list[Text] = []
     watchdog_device: Path = "/dev/watchdog"

@@ -24,6 +24,7 @@ class Node:
         election: The `[[election]]` tables of the configuration, as TOML.
         etcd: Further lines of the `[etcd]` table.
         environment: Further environment variables of the daemon.
+        http: HOST:PORT to answer HTTP at; none by default, since several nodes run on one machine.
 
     Attributes:
         program: What is run with `-c` and the configuration.
@@ -39,6 +40,7 @@ class Node:
         election: str,
         etcd: str = "",
         environment: dict[str, str] | None = None,
+        http: str = "",
     ) -> None:
         self.name = name
         self.directory = directory
@@ -53,7 +55,7 @@ class Node:
         self.config.write_text(
             f'node = "{name}"\nstate_dir = "{self.state_dir}"\nlog = "json"\n'
             f"[etcd]\nendpoints = [{urls}]\n{etcd}\n"
-            f'[api]\nsocket = "{self.socket}"\n\n{election}',
+            f'[api]\nsocket = "{self.socket}"\nhttp = "{http}"\n\n{election}',
             encoding="utf-8",
         )
 

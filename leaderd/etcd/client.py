@@ -9,7 +9,7 @@ Source: channel options and time-outs as measured, docs/etcd.md §4; token handl
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,9 +19,10 @@ import grpc.aio
 
 from leaderd.clock import Clock
 from leaderd.core.proof import KeepaliveAnswer
-from leaderd.errors import EtcdError, EtcdRefusedError
+from leaderd.errors import EtcdError
 from leaderd.etcd import ops, protobuf
 from leaderd.etcd.access import Access, Address, read_access
+from leaderd.etcd.answers import NotFoundError, mapped, token_is_stale
 from leaderd.etcd.versions import version_warnings
 from leaderd.plan import EtcdPlan
 
@@ -47,14 +48,6 @@ _STATUS_TIMEOUT: Final = 2.0
 _GRACE: Final = 5.0
 # The end of a stream without an error; its type stubs do not know it.
 _EOF: Final[Any] = getattr(grpc.aio, "EOF")  # noqa: B009
-_FINAL: Final = frozenset({
-    grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNIMPLEMENTED,
-})
-# Texts of etcd that ask for a new token; api/v3rpc/rpctypes/error.go. The status codes alone do
-# not tell: two of the three come as INVALID_ARGUMENT.
-_STALE_TOKEN: Final = ("invalid auth token", "user name is empty", "revision of auth store is old",
-                       "revision in header is old")
 
 
 class EtcdClient:
@@ -187,7 +180,7 @@ class Endpoint:
 
     async def revoke(self, lease: int, timeout: float) -> None:
         """Revoke a lease, which deletes its keys; fine when it is gone already."""
-        with contextlib.suppress(_NotFoundError):
+        with contextlib.suppress(NotFoundError):
             await self._unary(rpc.LeaseStub, "LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease), timeout)
 
     async def time_to_live(self, lease: int, timeout: float) -> ops.TimeToLive:
@@ -210,7 +203,7 @@ class Endpoint:
 
     async def keepalives(self) -> "KeepaliveStream":
         """Open a stream of keepalives."""
-        with _mapped(self.url):
+        with mapped(self.url):
             token = await self._current_token()
         return KeepaliveStream(self, token, self._stream(rpc.LeaseStub, "LeaseKeepAlive", token))
 
@@ -219,7 +212,7 @@ class Endpoint:
         create = rpc.WatchCreateRequest(
             key=key.encode(), range_end=range_end.encode(), start_revision=revision
         )
-        with _mapped(self.url):
+        with mapped(self.url):
             call = self._stream(rpc.WatchStub, "Watch", await self._current_token())
             try:
                 await call.write(rpc.WatchRequest(create_request=create))
@@ -251,7 +244,7 @@ class Endpoint:
             await channel.close(None)
 
     async def _unary(self, stub: Any, method: str, request: Any, timeout: float) -> Any:
-        with _mapped(self.url, timeout):
+        with mapped(self.url, timeout):
             # Besides gRPC's own deadline, which follows the wall clock.
             async with asyncio.timeout(timeout):
                 token = await self._current_token()
@@ -259,7 +252,7 @@ class Endpoint:
                 try:
                     return await call(request, timeout=timeout, metadata=_metadata(token))
                 except grpc.aio.AioRpcError as error:
-                    if not self._access.user or not _token_is_stale(error):
+                    if not self._access.user or not token_is_stale(error):
                         raise
                 # Such an answer means that nothing was done: asking again cannot do it twice.
                 self.forget(token)
@@ -311,7 +304,7 @@ class KeepaliveStream:
         """
         clock = self._endpoint.clock
         try:
-            with _mapped(self._endpoint.url, expired=lambda: self._endpoint.forget(self._token)):
+            with mapped(self._endpoint.url, expired=lambda: self._endpoint.forget(self._token)):
                 sent_at = clock.now()
                 await self._call.write(rpc.LeaseKeepAliveRequest(ID=lease))
                 answer = await self._call.read()
@@ -342,7 +335,7 @@ class WatchStream:
             EtcdError: The watch is over: cancelled, compacted, cut off or ended. List again.
         """
         while True:
-            with _mapped(self._url):
+            with mapped(self._url):
                 answer = await self._call.read()
             if answer is _EOF:
                 raise EtcdError(f"{self._url}: the watch ended")
@@ -355,50 +348,6 @@ class WatchStream:
     def close(self) -> None:
         """Cancel the stream."""
         self._call.cancel()
-
-
-class _NotFoundError(EtcdError):
-    """What was named does not exist here; a lease that was just granted may exist elsewhere."""
-
-
-@contextlib.contextmanager
-def _mapped(
-    url: str, timeout: float | None = None, expired: Callable[[], None] | None = None
-) -> Iterator[None]:
-    try:
-        yield
-    except asyncio.CancelledError:
-        # Nobody cancelled this task: the channel was closed underneath, which cancels its calls.
-        if (task := asyncio.current_task()) is None or task.cancelling():
-            raise
-        raise EtcdError(f"{url}: the connection was closed") from None
-    except grpc.aio.AioRpcError as error:
-        if expired is not None and _token_is_stale(error):
-            expired()
-        raise _translated(url, error) from error
-    except TimeoutError:
-        raise EtcdError(f"{url}: no answer within {timeout or 0:g} s") from None
-    except (asyncio.InvalidStateError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
-        # How grpc.aio reports that a stream ended while it was being written to.
-        raise EtcdError(f"{url}: the stream broke: {error}") from error
-
-
-def _translated(url: str, error: grpc.aio.AioRpcError) -> EtcdError:
-    code, details = error.code(), (error.details() or "").replace("\n", " ")
-    text = f"{url}: {details or code.name}"
-    if "database space exceeded" in details:
-        return EtcdRefusedError(f"{text}: compact and defragment etcd, then `etcdctl alarm disarm`")
-    if "user name is empty" in details:
-        return EtcdRefusedError(f"{text}: etcd wants a user: set etcd.user and etcd.password_file")
-    if code is grpc.StatusCode.NOT_FOUND:
-        return _NotFoundError(text)
-    # A stale token is curable: the next attempt logs in again.
-    final = code in _FINAL and not _token_is_stale(error)
-    return EtcdRefusedError(text) if final else EtcdError(text)
-
-
-def _token_is_stale(error: grpc.aio.AioRpcError) -> bool:
-    return any(text in (error.details() or "") for text in _STALE_TOKEN)
 
 
 def _metadata(token: str) -> tuple[tuple[str, str], ...]:

@@ -9,10 +9,10 @@ from leaderd.etcd import ops
 
 def compare(each: ops.Compare) -> Any:
     """Return a condition of a transaction."""
-    target = {"create_revision": "CREATE", "mod_revision": "MOD", "lease": "LEASE"}[each.target.value]
+    value = each.value.encode() if isinstance(each.value, str) else each.value
     return rpc.Compare(
-        key=each.key.encode(), range_end=each.range_end.encode(), target=target,
-        result=each.relation.value, **{each.target.value: each.value},
+        key=each.key.encode(), range_end=each.range_end.encode(), target=each.target.name,
+        result=each.relation.value, **{each.target.value: value},
     )
 
 
@@ -22,8 +22,9 @@ def op(each: ops.Op) -> Any:
         case ops.Put(key, value, lease):
             put = rpc.PutRequest(key=key.encode(), value=value.encode(), lease=lease)
             return rpc.RequestOp(request_put=put)
-        case ops.Delete(key):
-            return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
+        case ops.Delete(key, range_end):
+            delete = rpc.DeleteRangeRequest(key=key.encode(), range_end=range_end.encode())
+            return rpc.RequestOp(request_delete_range=delete)
         case ops.Range():
             return rpc.RequestOp(request_range=range_request(each))
 

@@ -1,5 +1,7 @@
 """A session: one lease, its candidate key, and the proven renewals that keep it (rule R11)."""
 
+from typing import Protocol
+
 from leaderd.core.lease import Timing
 from leaderd.core.proof import KeepaliveAnswer, Verdict, judge_renewal
 from leaderd.core.records import Snapshot
@@ -11,6 +13,16 @@ from leaderd.instant import Instant
 from leaderd.keys import ElectionKeys
 
 
+class Meter(Protocol):
+    """Takes note of renewals; never in their way."""
+
+    def renewal(self, endpoint: str, outcome: str) -> None:
+        """Note how a renewal went at one endpoint: proven, failed, gone or abandoned."""
+
+    def keepalive(self, endpoint: str, seconds: float) -> None:
+        """Note how long an answered keepalive took."""
+
+
 class Session:
     """One lease and its key, as etcd knows them.
 
@@ -20,10 +32,17 @@ class Session:
         timing: The budget, with the granted TTL.
         lease: Lease id.
         create_revision: Of the candidate key.
+        meter: Takes note of every leg.
     """
 
     def __init__(
-        self, client: EtcdClient, keys: ElectionKeys, timing: Timing, lease: int, create_revision: int
+        self,
+        client: EtcdClient,
+        keys: ElectionKeys,
+        timing: Timing,
+        lease: int,
+        create_revision: int,
+        meter: Meter | None = None,
     ) -> None:
         self.lease = lease
         self.key = keys.key(lease)
@@ -31,6 +50,7 @@ class Session:
         self._client = client
         self._keys = keys
         self._timing = timing
+        self._meter = meter
         # Streams with no request out. A stream in use is not in here, so that two attempts can
         # never share one.
         self._streams: dict[Endpoint, KeepaliveStream] = {}
@@ -67,6 +87,23 @@ class Session:
             self._streams.popitem()[1].close()
 
     async def _leg(self, endpoint: Endpoint) -> tuple[Instant, Snapshot]:
+        # What is cancelled says nothing of itself: another endpoint was faster, or time is up.
+        outcome = "abandoned"
+        try:
+            proof = await self._prove(endpoint)
+            outcome = "proven"
+        except LeaseLostError:
+            outcome = "gone"
+            raise
+        except EtcdError:
+            outcome = "failed"
+            raise
+        finally:
+            if self._meter is not None:
+                self._meter.renewal(endpoint.url, outcome)
+        return proof
+
+    async def _prove(self, endpoint: Endpoint) -> tuple[Instant, Snapshot]:
         # The read is sent after the keepalive's answer, through the same member: rule R11.
         answer = await self._keepalive(endpoint)
         snapshot = await take_snapshot(endpoint, self._keys, self._timing.attempt_timeout)
@@ -94,6 +131,8 @@ class Session:
     async def _ask(self, endpoint: Endpoint) -> KeepaliveAnswer:
         stream = self._streams.pop(endpoint, None) or await endpoint.keepalives()
         answer = await stream.ask(self.lease)
+        if self._meter is not None:
+            self._meter.keepalive(endpoint.url, endpoint.clock.now().held_since(answer.sent_at))
         if self._closed or endpoint in self._streams:
             stream.close()
         else:

@@ -12,7 +12,7 @@ from leaderd.guard.escalation import Escalation, Outcome
 from leaderd.guard.fence import Watchdogs
 from leaderd.guard.journal import Entry
 from leaderd.guard.term import Duty, Phase, Term, Verdict, feeds, heard, judge, next_deadline, orphaned, steps
-from leaderd.guard.wire import Answer, Arm, Armed, Fence, Fenced, Message
+from leaderd.guard.wire import Answer, Arm, Armed, Fence, Fenced, Fencing, Message
 from leaderd.guard.worker import Result, Workers
 from leaderd.instant import Instant
 from leaderd.plan import ElectionPlan, Plan
@@ -109,6 +109,7 @@ class Custody:
         if isinstance(message, Arm):
             self._arm(after)
         elif isinstance(message, Fence):
+            self._tell(Fencing(message.election, message.token))
             self._clean_up(after, "resource-failed", asked=True)
         elif after.phase is Phase.STOPPED:
             self._write(after, "stopped")

@@ -38,6 +38,10 @@ class StopLike(Protocol):
     def fine(self) -> tuple[int, ...]:
         """Exit codes that mean stopped."""
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Variables beside those of the hook contract."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmOrder:
@@ -104,11 +108,11 @@ class GuardLink:
                     raise InvariantError("the guard cannot be armed without an order")
                 # The timer first: if we were stopped in between, it must already run.
                 self._tokens[election] = action.token
-                self._deadman.set(election, action.lease.fence_at)
+                self._deadman.set(election, _deadlines(action.lease).kill_at)
                 self._send(_arm(election, action, order))
             case a.ExtendLease():
                 if self._tokens.get(election) == action.token and self._deadman.armed(election):
-                    self._deadman.set(election, action.lease.fence_at)
+                    self._deadman.set(election, _deadlines(action.lease).kill_at)
                 self._send(wire.Extend(election, action.token, _deadlines(action.lease)))
             case a.ReportStopping():
                 self._send(wire.Stopping(election, action.token))
@@ -145,10 +149,11 @@ class GuardLink:
         match message:
             case wire.Armed():
                 self._post(message.election, GuardArmed(message.token))
-            case wire.Fenced():
-                # The guard has done all it can, and nothing of the term is ours any more: dying at
-                # `fence_at` would only take the other elections down.
+            case wire.Fencing():
+                # All that was ours of the term has been killed, and the rest is the guard's: dying for it
+                # would only take the other elections down.
                 self._clear(message.election, message.token)
+            case wire.Fenced():
                 self._post(message.election, Fenced(message.token, message.clean, message.detail))
             case wire.Shutdown():
                 self._on_shutdown()
@@ -194,6 +199,8 @@ def _arm(election: str, action: a.ArmGuard, order: ArmOrder) -> wire.Arm:
         election, action.token, _deadlines(action.lease), action.holder_revision,
         wire.ReleaseKeys(order.holder_key, released, order.key, f"{action.lease.id:x}"),
         action.record.encode(),
-        tuple(wire.Stop(stop.resource, stop.argv, stop.timeout, stop.fine) for stop in order.stops),
+        tuple(
+            wire.Stop(stop.resource, stop.argv, stop.timeout, stop.fine, stop.env) for stop in order.stops
+        ),
         order.env,
     )

@@ -22,7 +22,7 @@ from leaderd.guard.fence import Watchdogs
 from leaderd.guard.process import AgentProcess, Restarts, start_agent
 from leaderd.guard.reload import Reloader
 from leaderd.guard.signals import Signals
-from leaderd.guard.wire import MAX_PACKET, Answer, Armed, Fenced, Reload, Shutdown, decode, encode
+from leaderd.guard.wire import MAX_PACKET, Answer, Armed, Fenced, Fencing, Reload, Shutdown, decode, encode
 from leaderd.guard.worker import Workers
 from leaderd.instant import Instant
 from leaderd.plan import Plan
@@ -73,6 +73,7 @@ class Guard:
         self._restarts = Restarts()
         self._agent: AgentProcess | None = None
         self._agent_code = 0
+        self._starts = 0
         self._start_at: Instant | None = self._clock.now()
         self._sweep_until: Instant | None = None
         self._shutdown_at: Instant | None = None
@@ -116,8 +117,10 @@ class Guard:
         if self._sweep_until is not None or not self._custody.idle:
             return
         self._start_at = None
+        self._starts += 1
         payload = {
-            "plan": asdict(self._plan), "recovery": self._custody.recovery(), "guard_pid": os.getpid()
+            "plan": asdict(self._plan), "recovery": self._custody.recovery(), "guard_pid": os.getpid(),
+            "agent_starts": self._starts,
         }
         try:
             agent = start_agent(self._command, payload, self._lock, self._clock.now())
@@ -254,7 +257,7 @@ class Guard:
         except GuardError as error:
             self._end_agent(str(error))
             return
-        if isinstance(message, Armed | Fenced | Shutdown | Reload):
+        if isinstance(message, Armed | Fencing | Fenced | Shutdown | Reload):
             self._end_agent(f"sent {type(message).__name__}")
             return
         self._custody.hear(message)

@@ -5,7 +5,7 @@ lay in the socket while its reader was stopped still means what it meant. End of
 other side is dead.
 
     agent → guard   arm, extend, stopping, disarm, forget, fence
-    guard → agent   armed, fenced, shutdown, reload
+    guard → agent   armed, fencing, fenced, shutdown, reload
 
 Source: docs/design.md R13 and §3; unix(7) on SOCK_SEQPACKET.
 """
@@ -21,6 +21,10 @@ from leaderd.instant import Instant
 
 # More than the kernel's default send buffer takes at once; a longer packet would be cut, so it is refused.
 MAX_PACKET = 256 * 1024
+# An agent whose stop lasts until `fence_at` has this long to say how it ended before it is killed for it,
+# in seconds, and at most this share of the time that the killing may take.
+LAST_WORD = 0.1
+LAST_WORD_SHARE = 0.25
 
 
 class Deadlines(NamedTuple):
@@ -30,15 +34,25 @@ class Deadlines(NamedTuple):
     fence_at: Instant
     expires_at: Instant
 
+    @property
+    def kill_at(self) -> Instant:
+        """When the agent itself is killed, with everything it leads: neither heard of by the guard nor done.
+
+        By guard and kernel alike. What is left of `kill_time` is enough for it to be dead.
+        """
+        kill_time = self.expires_at.raw - self.fence_at.raw
+        return self.fence_at.plus(min(LAST_WORD, LAST_WORD_SHARE * kill_time))
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One stop command. `timeout` in seconds; `fine` are the exit codes that mean stopped."""
+    """One stop command. `timeout` in seconds; `fine` are the exit codes that mean stopped; `env` is added."""
 
     resource: str
     argv: tuple[str, ...]
     timeout: float
     fine: tuple[int, ...] = (0, 7)
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +139,7 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The agent stops the term by itself: wait for it until `fence_at`."""
+    """The agent stops the term by itself: wait for it until `kill_at`."""
 
     election: str
     token: int
@@ -164,6 +178,14 @@ class Armed:
 
 
 @dataclass(frozen=True, slots=True)
+class Fencing:
+    """The term is the guard's from now on: the agent must not be killed for it any more."""
+
+    election: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fenced:
     """The escalation has ended. `clean`: every stop succeeded; `detail` is one line for people."""
 
@@ -186,10 +208,11 @@ class Reload:
 
 
 Message = Arm | Extend | Stopping | Disarm | Forget | Fence
-Answer = Armed | Fenced | Shutdown | Reload
+Answer = Armed | Fencing | Fenced | Shutdown | Reload
 
-_PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed]] = {
+_PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed | Fencing]] = {
     "stopping": Stopping, "disarm": Disarm, "forget": Forget, "fence": Fence, "armed": Armed,
+    "fencing": Fencing,
 }
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
 
@@ -257,5 +280,5 @@ def _deadlines(fields: Mapping[str, Any]) -> Deadlines:
 def _stop(fields: Mapping[str, Any]) -> Stop:
     return Stop(
         str(fields["resource"]), tuple(map(str, fields["argv"])), float(fields["timeout"]),
-        tuple(map(int, fields["fine"])),
+        tuple(map(int, fields["fine"])), {str(name): str(value) for name, value in fields["env"].items()},
     )

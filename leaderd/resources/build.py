@@ -1,5 +1,6 @@
 """Makes the resources of an election from its plan."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,17 +12,21 @@ from leaderd.core.events import Event
 from leaderd.core.lease import Timing
 from leaderd.errors import InvariantError
 from leaderd.plan import ElectionPlan, ResourcePlan
+from leaderd.resources import systemd
 from leaderd.resources.attached import STREAMS, Attached
 from leaderd.resources.base import Resource
 from leaderd.resources.check import HealthCheck
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
 from leaderd.resources.lifetime import Lifetimes
+from leaderd.resources.mount import Mount
+from leaderd.resources.mountspec import MountSpec
 from leaderd.resources.notify import Notifier
+from leaderd.resources.ocf import Ocf, OcfAgent
 from leaderd.resources.process import Process, ProcessSpec
 from leaderd.resources.ready import Ready
-from leaderd.resources.runner import HookRunner
-from leaderd.resources.script import Script
+from leaderd.resources.runner import HookRunner, Measure
+from leaderd.resources.script import Calls, Script
 
 if TYPE_CHECKING:
     from leaderd.resources.vip import Vip
@@ -37,6 +42,8 @@ class Site:
         clock: For deadlines.
         log: Takes the hooks' output.
         pods: The processes that run the resources' hooks.
+        measure: Takes note of every hook run; see `HookRunner`.
+        announced: Takes election and resource of every announcement of an address.
     """
 
     node: str
@@ -44,10 +51,14 @@ class Site:
     clock: Clock
     log: Log
     pods: Pods
+    measure: Measure = lambda *_, **__: None
+    announced: Callable[[str, str], None] = lambda *_: None
 
     def runner(self, election: str, pods: Pods) -> HookRunner:
         """Return a new turn: its hooks run one at a time."""
-        return HookRunner(election, self.node, self.state_dir, self.clock, self.log, pods)
+        return HookRunner(
+            election, self.node, self.state_dir, self.clock, self.log, pods, self.measure
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,13 @@ def build(plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event]
 def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Resource:
     match resource.type:
         case "script":
-            return _script(resource, plan, site, runner)
+            return _called(resource, _script(resource), plan, site, runner)
+        case "systemd":
+            return _called(resource, systemd.calls(resource.settings["unit"]), plan, site, runner)
+        case "mount":
+            return _mount(resource, plan, site, runner)
+        case "ocf":
+            return _ocf(resource, plan, site, runner)
         case "process":
             process = _process(resource, site, runner)
             link = resource.settings.get("link")
@@ -105,22 +122,51 @@ def _process(resource: ResourcePlan, site: Site, runner: HookRunner) -> Process:
     return Process(resource.name, spec, clock=site.clock, runner=runner)
 
 
-def _script(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Script:
+def _script(resource: ResourcePlan) -> Calls:
     settings = resource.settings
     verbs = ("start", "stop", "monitor")
     if command := settings.get("command"):
         commands = {verb: (*command, verb) for verb in verbs}
     else:
         commands = {verb: tuple(settings[verb]) for verb in verbs if settings.get(verb)}
+    return Calls(commands, contain=settings.get("contain", False))
+
+
+def _called(
+    resource: ResourcePlan, calls: Calls, plan: ElectionPlan, site: Site, runner: HookRunner
+) -> Script:
+    settings = resource.settings
     return Script(
         resource.name,
-        commands,
+        calls,
         monitor_interval=settings.get("monitor_interval", 0.0),
-        contain=settings.get("contain", False),
         restart=settings.get("restart", 0),
         stop_timeout=plan.stop_timeout,
         clock=site.clock,
         runner=runner,
+    )
+
+
+def _ocf(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Ocf:
+    settings = resource.settings
+    return Ocf(
+        OcfAgent.named(settings["agent"], resource.name, settings["params"]),
+        monitor_interval=settings.get("monitor_interval"), restart=settings["restart"],
+        stop_timeout=plan.stop_timeout, clock=site.clock, runner=runner,
+    )
+
+
+def _mount(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Mount:
+    settings = resource.settings
+    spec = MountSpec(
+        device=settings["device"], target=settings["target"], fstype=settings["fstype"],
+        options=settings["options"], private=settings["private"],
+        record=f"{site.state_dir}/mounts/{plan.name}/{resource.name}",
+        outside=os.readlink("/proc/self/ns/mnt"),
+    )
+    return Mount(
+        resource.name, spec, monitor_interval=settings["monitor_interval"], restart=settings["restart"],
+        stop_timeout=plan.stop_timeout, clock=site.clock, runner=runner,
     )
 
 
@@ -139,5 +185,6 @@ def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Life
         lifetimes=lifetimes,
         thread=KernelThread(site.clock),
         log=partial(site.log, election=plan.name, resource=resource.name),
+        announced=partial(site.announced, plan.name, resource.name),
     )
     return Vip(resource.name, setup, plan.stop_timeout)

@@ -68,6 +68,7 @@ class Setup:
         lifetimes: Shared by all vips of the election.
         thread: Of this vip.
         log: With the names of election and resource.
+        announced: Called for every announcement of an address.
     """
 
     addresses: Sequence[Interface]
@@ -78,6 +79,7 @@ class Setup:
     lifetimes: Lifetimes
     thread: KernelThread
     log: Log
+    announced: Callable[[], None] = lambda: None
 
 
 class Hold:
@@ -89,14 +91,14 @@ class Hold:
         lease: Ends it.
 
     Attributes:
-        failure: Why it has failed, or "".
+        failed: Done as soon as it has failed, with the reason.
 
     Raises:
         OSError: No sockets to be had.
     """
 
     def __init__(self, setup: Setup, port: Port, lease: Lease) -> None:
-        self.failure = ""
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._setup = setup
         self._port = port
         self._lease = lease
@@ -189,7 +191,8 @@ class Hold:
         try:
             await work
         except ResourceError as error:
-            self.failure = self.failure or str(error)
+            if not self.failed.done():
+                self.failed.set_result(str(error))
 
     async def _keep(self) -> None:
         clock = self._setup.clock
@@ -226,6 +229,7 @@ class Hold:
                 # Read again for each: who was stopped for a while must not draw traffic from a successor.
                 if self._setup.clock.now().left_until(self._until) > 0:
                     self._wire.announce(address.ip)
+                    self._setup.announced()
         except OSError as error:
             self._setup.log("warning", "address not announced", detail=error.strerror)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from leaderd import hookenv
@@ -23,6 +23,12 @@ GRACE_LIMIT = 1.0
 REAP_TIME = 1.0
 # A disk that stalls must not hold up a stop: the number is then given up, seconds.
 SEQUENCE_TIME = 0.25
+
+
+# Exit codes that are no failure. A monitor that finds nothing running has found a failure.
+_FINE = {"stop": (0, 7)}
+
+Measure = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,34 @@ class Hook:
 
 
 class HookRunner:
-    """Runs hooks of one election, one at a time."""
+    """Runs hooks of one election, one at a time.
+
+    Args:
+        election: Its name.
+        node: Name of this node.
+        state_dir: Keeps the sequence number of hook runs.
+        clock: For deadlines.
+        log: Takes the hooks' output.
+        pods: The processes that run them.
+        measure: Takes election, name, action, seconds and `failed` of every run.
+
+    Attributes:
+        said: The last line that the last one wrote.
+    """
 
     def __init__(
-        self, election: str, node: str, state_dir: str, clock: Clock, log: Log, pods: Pods
+        self,
+        election: str,
+        node: str,
+        state_dir: str,
+        clock: Clock,
+        log: Log,
+        pods: Pods,
+        measure: Measure = lambda *_, **__: None,
     ) -> None:
         self.pods = pods
+        self._measure = measure
+        self.said = ""
         self._election = election
         self._node = node
         self._state_dir = state_dir
@@ -74,9 +102,25 @@ class HookRunner:
             ResourceError: It could not be executed, took too long, or an earlier one could not be
                 killed and may still run.
         """
+        began, code = self._clock.now(), None
+        try:
+            code = await self._run(hook, term, deadline)
+        except asyncio.CancelledError:
+            # Ended for reasons that are not its own.
+            code = 0
+            raise
+        finally:
+            self._measure(
+                self._election, hook.name, hook.action, self._clock.now().held_since(began),
+                failed=code not in _FINE.get(hook.action, (0,)),
+            )
+        return code
+
+    async def _run(self, hook: Hook, term: Term, deadline: Instant) -> int:
         left = self._clock.now().left_until(deadline)
         # Until then it has time; from then to `deadline` it is being ended.
         term_at = deadline.plus(-min(GRACE_LIMIT, left * GRACE_SHARE))
+        self.said = ""
         try:
             if left <= 0:
                 raise ResourceError("no time was left for it")
@@ -87,6 +131,7 @@ class HookRunner:
             finally:
                 if output:
                     output.drain()
+                    self.said = output.last
         except OSError as error:
             raise ResourceError(f"{hook.name}: {hook.action}: {error.strerror}") from error
         except ResourceError as error:

@@ -19,6 +19,16 @@ def machine(**environ: str) -> Machine:
 QUICK = {"endpoint": ("http://a:2379",), "election": "x"}
 
 
+
+@pytest.mark.parametrize(
+    "address", ["", "0.0.0.0:80", "[::1]:4040", "[fe80::1%eth0]:1", "localhost:65535", "a.b-c:1"]
+)
+def test_http_listens_where_it_is_told(address: str) -> None:
+    """By default on loopback, since it asks nobody for a password."""
+    assert loaded(good()).plan.api.http == "127.0.0.1:4040"
+    assert loaded(good(api__http=address)).plan.api.http == address
+
+
 def test_the_defaults_scale_with_the_ttl() -> None:
     """DESIGN: retry_period 0.12·ttl, attempt 0.1·ttl up to 1 s, hedge 0.35 of it, stop 0.2·ttl."""
     election = loaded(good(election__ttl=20)).plan.elections[0]

@@ -52,7 +52,8 @@ class Leader:
     def check_kept(self) -> None:
         """The same term of the same agent, with a lease that is being renewed."""
         status = self.status()
-        assert (status["state"], status["token"], self.node.agent) == ("leader", self.token, self.agent), status
+        assert (status["state"], status["token"]) == ("leader", self.token), status
+        assert self.node.agent == self.agent
         assert not self.lines("demoting")
 
     def stays(self, seconds: float) -> None:
@@ -90,7 +91,8 @@ class Leader:
 
     def own_key(self) -> dict[str, Any]:
         key = f"/leaderd/election/db/{self.status()['lease']}"
-        found: dict[str, Any] = json.loads(self.cluster.etcdctl(*self.flags, "get", key, "--print-value-only"))
+        value = self.cluster.etcdctl(*self.flags, "get", key, "--print-value-only")
+        found: dict[str, Any] = json.loads(value)
         return found
 
 
@@ -181,46 +183,43 @@ def test_etcd_moves_house(cluster: Cluster, lead: Make) -> None:
 # --- files that are replaced ---
 
 
-def put(source: Path, target: Path) -> None:
-    """Replace a file in one step."""
-    draft = target.with_name(target.name + "~")
-    shutil.copy(source, draft)
-    draft.replace(target)
+def use(pki: Path, names: dict[str, str], signer: str) -> None:
+    """Replace certificates and keys by those of a signer, each in one step."""
+    for target, source in names.items():
+        for suffix in (".key", ".pem"):
+            draft = pki / f"{target}{suffix}~"
+            shutil.copy(pki / f"{source}{signer}{suffix}", draft)
+            draft.replace(pki / f"{target}{suffix}")
 
 
 def test_certificates_are_replaced_on_both_sides(tmp_path: Path, lead: Make) -> None:
-    """Ours first, which etcd does not take yet; half of one before that; then etcd's, by another authority."""
+    """Half of one first, then all of ours, which etcd does not take yet, then etcd's."""
     pki = tmp_path / "pki"
     pki.mkdir()
     for signer in ("old", "new"):
         authority(pki, signer)
         for name in ("server", "client"):
             certificate(pki, f"{name}-{signer}", signer)
-    for target, source in (("ca", "old"), ("server", "server-old"), ("etcd-ca", "old"), ("client", "client-old")):
-        for suffix in (".pem", ".key"):
-            put(pki / (source + suffix), pki / (target + suffix))
+    at_etcd, ours = {"server": "server-", "etcd-ca": ""}, {"client": "client-", "ca": ""}
+    use(pki, {**at_etcd, **ours}, "old")
     options = ("--cert-file", str(pki / "server.pem"), "--key-file", str(pki / "server.key"),
                "--trusted-ca-file", str(pki / "etcd-ca.pem"), "--client-cert-auth")
     files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key"}
     etcd = "\n".join(f'{key} = "{pki / name}"' for key, name in files.items())
-    flags = ("--cacert", str(pki / "ca.pem"), "--cert", str(pki / "client.pem"), "--key", str(pki / "client.key"))
+    flags = [f"--{flag}={pki / name}" for flag, name in zip(("cacert", "cert", "key"), files.values(), strict=True)]
     with Cluster(1, scheme="https", options=options) as cluster:
         leader = lead(cluster, etcd, *flags)
         whole = (pki / "client-new.pem").read_bytes()
         (pki / "client.pem").write_bytes(whole[: len(whole) // 2])
         half = leader.wait_line("etcd access not renewed, the old one stays in use")
         assert half["detail"].startswith(f"etcd.cert_file: {pki}/client.pem cannot be used: ")
-        put(pki / "client-new.key", pki / "client.key")
-        put(pki / "client-new.pem", pki / "client.pem")
-        put(pki / "new.pem", pki / "ca.pem")
+        use(pki, ours, "new")
         wait_for("a trial of the new ones", lambda: any(
             cluster.endpoints[0] in line["detail"] for line in leader.lines(half["event"])
         ), 20)
         assert not leader.lines("etcd access renewed")
         leader.check_kept()
-        for target, source in (("server", "server-new"), ("etcd-ca", "new")):
-            put(pki / f"{source}.key", pki / f"{target}.key")
-            put(pki / f"{source}.pem", pki / f"{target}.pem")
+        use(pki, at_etcd, "new")
         cluster.restart(0)
         leader.wait_line("etcd access renewed")
         leader.stays(TTL)
@@ -233,13 +232,16 @@ def test_the_password_is_changed(lead: Make, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("hush")
     with Cluster(1) as cluster:
-        for command in ("role add root", "user add root:secret", "user grant-role root root", "role add leaderd",
-                        "user add leaderd:hush", "role grant-permission leaderd readwrite --prefix=true /leaderd/",
-                        "user grant-role leaderd leaderd", "auth enable"):
+        for command in (
+            "role add root", "user add root:secret", "user grant-role root root", "role add leaderd",
+            "user add leaderd:hush", "role grant-permission leaderd readwrite --prefix=true /leaderd/",
+            "user grant-role leaderd leaderd", "auth enable",
+        ):
             cluster.etcdctl(*command.split())
         leader = lead(cluster, f'user = "leaderd"\npassword_file = "{password}"', "--user", "leaderd:hush")
+        command = ("user", "passwd", "leaderd", "--interactive=false")
         subprocess.run(
-            cluster.etcdctl_command("--user", "root:secret", "user", "passwd", "leaderd", "--interactive=false"),
+            cluster.etcdctl_command("--user", "root:secret", *command),
             env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"}, input="louder\n", text=True, check=True,
             capture_output=True, timeout=20,
         )

@@ -15,7 +15,7 @@ from leaderd.clock import BootClock
 from leaderd.core.lease import Timing
 from leaderd.core.records import HolderRecord
 from leaderd.guard import children
-from leaderd.guard.wire import Arm, Deadlines, Extend, ReleaseKeys, Stop, encode
+from leaderd.guard.wire import Arm, Deadlines, Extend, Fence, ReleaseKeys, Stop, encode
 from leaderd.keys import ElectionKeys
 from leaderd.plan import ApiPlan, ElectionPlan, EtcdPlan, Plan
 from leaderd.slots import SlotFile
@@ -122,6 +122,11 @@ class Agent:
         """Return the guard's next message."""
         answer = self.waiting.pop(0) if self.waiting else self.read()
         return answer["got"]
+
+    def fence(self, name="db", token=TOKEN):
+        """Hand a term over to the guard, which says at once that it has it."""
+        self.send(Fence(name, token))
+        assert self.hear() == {"type": "fencing", "election": name, "token": token}
 
     def arm(self, message):
         self.send(message)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from leaderd.guard.wire import Disarm, Fence, Forget, Stopping
+from leaderd.guard.wire import Disarm, Forget, Stopping
 from tests.guard.harness import CLOCK, TOKEN, deadlines, election, eventually, order, runs, shell
 
 SOON = {"stop": 0.2, "fence": 0.8, "expire": 1.6}
@@ -37,7 +37,7 @@ def test_a_living_agent_keeps_its_other_elections(guarded, tmp_path):
         eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text(), "daemon")
     )
     agent.send(Stopping("db", TOKEN))
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear() == {"type": "fenced", "election": "db", "token": TOKEN, "clean": True, "detail": ""}
     assert (tmp_path / "stopped").read_text() == "resource-failed\n"
     assert not runs(ours)
@@ -57,7 +57,7 @@ def test_an_unclean_term_can_be_tried_again(guarded, tmp_path):
     ).start()
     agent = run.agent()
     agent.arm(order([shell(f"test -e {tmp_path}/mended")], times=deadlines(**SOON)))
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     answer = agent.hear()
     assert answer["clean"] is False
     assert "index: stop: exit 1" in answer["detail"]
@@ -65,12 +65,12 @@ def test_an_unclean_term_can_be_tried_again(guarded, tmp_path):
     eventually(lambda: run.journal()["phase"] == "unclean", "the unclean term in the journal")
     agent.send(Disarm("db", TOKEN))
     agent.send(Forget("db", TOKEN))
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear()["clean"] is False
     assert run.journal()["phase"] == "unclean"
     assert (tmp_path / "fenced").read_text() == "x\n"
     (tmp_path / "mended").touch()
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear()["clean"] is True
 
 
@@ -180,7 +180,7 @@ def test_the_watchdog_starves_after_a_failed_stop(guarded, device):
     agent = run.agent()
     agent.arm(order([shell("exit 1")]))
     eventually(device.read_bytes, "feeding")
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert "watchdog not fed any more" in agent.hear()["detail"]
     size = device.stat().st_size
     time.sleep(0.6)
@@ -235,7 +235,7 @@ def test_a_shared_watchdog_is_fed_only_while_all_agree(guarded, device):
     agent = run.agent()
     agent.arm(order([shell("exit 1")]))
     agent.arm(order(name="web"))
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     agent.hear()
     size = device.stat().st_size
     time.sleep(0.5)

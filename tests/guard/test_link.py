@@ -175,12 +175,14 @@ def test_the_link_is_not_inherited(guard):
     assert not os.get_inheritable(guard[1]._socket.fileno())
 
 
-async def test_the_guards_verdict_ends_the_timer(guard):
-    """Nothing of the term is left with us: dying would only harm other elections."""
-    end, link, _ = guard
+@pytest.mark.parametrize("token", [TOKEN, TOKEN - 1])
+async def test_a_guard_that_takes_the_term_over_ends_the_timer(guard, token):
+    """Nothing of it is left with us: dying would only harm others. The end of an old one means nothing."""
+    end, link, posted = guard
     link.perform("db", arm(lease()), ORDER)
     heard(end)
-    end.send(wire.encode(wire.Fenced("db", TOKEN, False, "")))
+    end.send(wire.encode(wire.Fencing("db", token)))
     end.close()
     await asyncio.wait_for(link.run(), 10)
-    assert not link._deadman.armed("db")
+    assert link._deadman.armed("db") == (token != TOKEN)
+    assert posted == [("", GuardLost())]

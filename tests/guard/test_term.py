@@ -1,5 +1,7 @@
 """The guard's decisions about one term, without processes."""
 
+from dataclasses import replace
+
 import pytest
 
 from leaderd.guard.term import (
@@ -114,11 +116,14 @@ def test_an_agent_that_does_not_stop_is_late():
     assert judge(armed, Instant(T.raw + 5.2, T.boot)) is Verdict.LATE
 
 
-def test_an_agent_that_stops_has_until_fence_at():
-    """R13: fence_at is for escalation."""
+def test_an_agent_that_stops_has_until_fence_at_and_a_moment_to_say_how_it_ended():
+    """R13: fence_at is for escalation. What kills takes effect well within kill_time, however short."""
     stopping = term(Phase.STOPPING)
-    assert judge(stopping, at(6.99)) is Verdict.WAIT
-    assert judge(stopping, at(7)) is Verdict.OVERDUE
+    assert judge(stopping, at(7.09)) is Verdict.WAIT
+    assert judge(stopping, at(7.1)) is Verdict.OVERDUE
+    hasty = replace(stopping, deadlines=Deadlines(at(5), at(7), at(7.2)))
+    assert judge(hasty, at(7.04)) is Verdict.WAIT
+    assert judge(hasty, at(7.05)) is Verdict.OVERDUE
 
 
 @pytest.mark.parametrize("phase", [Phase.ARMING, Phase.CLEANING, Phase.STOPPED, Phase.UNCLEAN])
@@ -166,6 +171,13 @@ def test_hard_steps_share_the_time_up_to_expiry():
         Step("kill", at(7.25)),
         Step("reboot", at(7.5)),
     )
+
+
+@pytest.mark.parametrize(("now", "ends"), [(7.1, [7.3, 7.5]), (8, [8.25, 8.5])])
+def test_hard_steps_end_at_expiry_however_late_they_begin(now, ends):
+    """A term that was handed over a moment after fence_at leaves less time to each; past expiry all."""
+    found = [step.until.raw - T.raw for step in steps(term(Phase.CLEANING), ("kill", "reboot"), at(now))]
+    assert found == pytest.approx(ends)
 
 
 def test_one_round_of_stops_comes_before_what_cannot_be_undone():

@@ -15,6 +15,7 @@ MESSAGES = [
     wire.Forget("db", 1),
     wire.Fence("db", 1),
     wire.Armed("db", 1),
+    wire.Fencing("db", 1),
     wire.Fenced("db", 1, True, "ü"),
     wire.Shutdown(),
     wire.Reload((Change(("log",), "json"), Change(("election", "db", "check"), {"command": ["x"]}))),

@@ -1,18 +1,16 @@
 """Many random schedules: no two nodes hold at once, tokens grow, somebody leads again (design §8.2)."""
 
-import os
 from collections import Counter
 
 import pytest
 
 from leaderd.core.states import State
+from tests.sim.campaign import Campaign
 from tests.sim.mix import WEIGHTS
-from tests.sim.runner import report, run_many
+from tests.sim.runner import report
 from tests.sim.scripts import NOTHING
 from tests.sim.world import World
 
-SCHEDULES = int(os.environ.get("LEADERD_SIM_SCHEDULES", "20000"))
-JOBS = max(1, min(8, os.cpu_count() or 1))
 # What docs/etcd.md found, and what the rules are about, must really come up in the schedules.
 MUST_HAPPEN = (
     "holds", "etcd leader changes", "keepalive acknowledged for a lease that is gone",
@@ -23,13 +21,13 @@ MUST_HAPPEN = (
 
 
 @pytest.mark.timeout(1800)
-def test_no_promise_breaks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_promise_breaks(campaign: Campaign, capsys: pytest.CaptureFixture[str]) -> None:
     """Schedules of random faults keep every promise, and the faults do come up."""
-    summary = run_many(0, SCHEDULES, jobs=JOBS)
+    summary = campaign.finish()
     with capsys.disabled():
         print("\n" + report(summary))
     assert not summary.violations, report(summary)
-    if SCHEDULES >= 2000:
+    if summary.schedules >= 2000:
         missing = [what for what in MUST_HAPPEN if not summary.counts[what]]
         missing += [kind for kind in WEIGHTS if not summary.counts["fault: " + kind]]
         assert not missing
