@@ -16,7 +16,7 @@ from leaderd.core.records import HolderRecord
 from leaderd.demo.nodes import Node
 from leaderd.errors import LeaderdError
 from tests.cluster import Cluster
-from tests.faults.trio import now, wait_for
+from tests.faults.trio import wait_for
 from tests.pki import authority, certificate
 
 TTL = 10
@@ -56,10 +56,18 @@ class Leader:
         assert self.node.agent == self.agent
         assert not self.lines("demoting")
 
-    def stays(self, seconds: float) -> None:
-        """Look all the time, for longer than the lease could last without a renewal."""
-        until = now() + seconds
-        wait_for("the end of a lease that is not renewed", lambda: self.check_kept() or now() > until, 60)
+    def stays(self, renewals: int = 3) -> None:
+        """Look all the time until so many renewals have been proven from now on."""
+        seen, last = 0, self.status()["valid_for"]
+
+        def enough() -> bool:
+            nonlocal seen, last
+            self.check_kept()
+            left = self.status()["valid_for"]
+            seen, last = seen + (left > last), left
+            return seen > renewals
+
+        wait_for(f"{renewals} renewals", enough, 30)
 
     def lines(self, event: str, **fields: object) -> list[dict[str, Any]]:
         """Return log lines."""
@@ -141,7 +149,7 @@ def test_what_is_safe_changes_and_the_rest_is_named(cluster: Cluster, lead: Make
 
 
 def test_a_file_with_mistakes_changes_nothing(cluster: Cluster, lead: Make) -> None:
-    """They are in the log as `leaderd check` would tell them."""
+    """They are in the log as `leaderd check` would tell them; nor does a second daemon over it."""
     leader = lead(cluster)
     leader.configure({"ttl = 10": 'ttl = "x"\npriority = 7\nshoe_size = 43'})
     for key in ("ttl", "shoe_size"):
@@ -152,6 +160,15 @@ def test_a_file_with_mistakes_changes_nothing(cluster: Cluster, lead: Make) -> N
     leader.configure({'ttl = "x"\npriority = 7\nshoe_size = 43': "ttl = 10"})
     leader.wait_line("reloaded", changed="nothing")
     assert leader.own_key()["priority"] == 100
+    second = subprocess.run(
+        [*Node.program, "-c", str(leader.node.config)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )
+    assert second.returncode == 1
+    assert second.stderr == (
+        f"leaderd: already running on {leader.node.state_dir} as process {leader.node.guard}; "
+        "stop it, or give another --state-dir\n"
+    )
     leader.check_kept()
 
 
@@ -166,7 +183,7 @@ def test_etcd_moves_house(cluster: Cluster, lead: Make) -> None:
     leader.wait_line("etcd access renewed", endpoints=", ".join(others))
     cluster.kill(0)
     try:
-        leader.stays(TTL)
+        leader.stays()
         leader.configure({f'"{others[0]}", "{others[1]}"': '"http://127.0.0.1:1"'})
         leader.wait_line("etcd access not renewed, the old one stays in use")
         with Cluster(1) as stranger:
@@ -206,7 +223,7 @@ def test_certificates_are_replaced_on_both_sides(tmp_path: Path, lead: Make) -> 
                "--trusted-ca-file", str(pki / "etcd-ca.pem"), "--client-cert-auth")
     files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key"}
     etcd = "\n".join(f'{key} = "{pki / name}"' for key, name in files.items())
-    flags = [f"--{flag}={pki / name}" for flag, name in zip(("cacert", "cert", "key"), files.values(), strict=True)]
+    flags = [f"--{key.removesuffix('_file').replace('ca', 'cacert')}={pki / files[key]}" for key in files]
     with Cluster(1, scheme="https", options=options) as cluster:
         leader = lead(cluster, etcd, *flags)
         whole = (pki / "client-new.pem").read_bytes()
@@ -222,7 +239,7 @@ def test_certificates_are_replaced_on_both_sides(tmp_path: Path, lead: Make) -> 
         use(pki, at_etcd, "new")
         cluster.restart(0)
         leader.wait_line("etcd access renewed")
-        leader.stays(TTL)
+        leader.stays()
         leader.node.stop()
         assert leader.node.wait(30) == 0
 
@@ -247,7 +264,7 @@ def test_the_password_is_changed(lead: Make, tmp_path: Path) -> None:
         )
         password.write_text("louder\n")
         leader.wait_line("etcd access renewed")
-        leader.stays(TTL)
+        leader.stays()
         # The guard reads the file when it needs it: the release of a dead agent's term takes the new one.
         leader.node.kill_agent()
         leader.wait_line("guard stopped it", released=True)
