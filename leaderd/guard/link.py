@@ -139,13 +139,27 @@ class GuardLink:
             loop.remove_writer(self._socket)
         self._post("", GuardLost())
 
+    async def show_life(self, every: float) -> None:
+        """Tell the guard every so many seconds that this loop runs; for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            # To a guard that is stopped, not once more for each time that it did not hear.
+            if not self._unsent:
+                self._send(wire.Alive())
+            due = loop.create_future()
+            timer = loop.call_later(every, due.set_result, None)
+            try:
+                await due
+            finally:
+                timer.cancel()
+
     async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:
             return await loop.sock_recv(self._socket, wire.MAX_PACKET)
         except OSError:
             return b""
 
-    def _take_in(self, message: wire.Message | wire.Answer) -> None:
+    def _take_in(self, message: wire.Message | wire.Alive | wire.Answer) -> None:
         match message:
             case wire.Armed():
                 self._post(message.election, GuardArmed(message.token))
@@ -166,7 +180,7 @@ class GuardLink:
         if self._tokens.get(election) == token:
             self._deadman.clear(election)
 
-    def _send(self, message: wire.Message) -> None:
+    def _send(self, message: wire.Message | wire.Alive) -> None:
         self._unsent.append(wire.encode(message))
         self._flush()
 

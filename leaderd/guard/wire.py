@@ -4,7 +4,7 @@ Messages of a term carry its token and absolute instants, never durations (rule 
 lay in the socket while its reader was stopped still means what it meant. End of file says that the
 other side is dead.
 
-    agent → guard   arm, extend, stopping, disarm, forget, fence
+    agent → guard   arm, extend, stopping, disarm, forget, fence, alive
     guard → agent   armed, fencing, fenced, shutdown, reload
 
 Source: docs/design.md R13 and §3; unix(7) on SOCK_SEQPACKET.
@@ -207,6 +207,11 @@ class Reload:
     changes: tuple[Change, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The agent's loop runs; said now and then where a service manager wants to know."""
+
+
 Message = Arm | Extend | Stopping | Disarm | Forget | Fence
 Answer = Armed | Fencing | Fenced | Shutdown | Reload
 
@@ -214,10 +219,11 @@ _PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed | Fencing]] = 
     "stopping": Stopping, "disarm": Disarm, "forget": Forget, "fence": Fence, "armed": Armed,
     "fencing": Fencing,
 }
+_BARE: dict[str, type[Alive | Shutdown]] = {"alive": Alive, "shutdown": Shutdown}
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
 
 
-def encode(message: Message | Answer) -> bytes:
+def encode(message: Message | Alive | Answer) -> bytes:
     """Return the packet of a message.
 
     Raises:
@@ -229,7 +235,7 @@ def encode(message: Message | Answer) -> bytes:
     return packet
 
 
-def decode(packet: bytes) -> Message | Answer:
+def decode(packet: bytes) -> Message | Alive | Answer:
     """Read a packet.
 
     Raises:
@@ -240,8 +246,8 @@ def decode(packet: bytes) -> Message | Answer:
         kind = fields["type"]
         if kind == "arm":
             return Arm.read(fields)
-        if kind == "shutdown":
-            return Shutdown()
+        if kind in _BARE:
+            return _BARE[kind]()
         if kind == "reload":
             return Reload(tuple(Change(tuple(map(str, path)), value) for path, value in fields["changes"]))
         election, token = str(fields["election"]), int(fields["token"])
@@ -254,9 +260,9 @@ def decode(packet: bytes) -> Message | Answer:
         raise GuardError(f"not a message: {packet[:200]!r}: {error!r}") from error
 
 
-def _fields(message: Message | Answer) -> dict[str, Any]:
-    if isinstance(message, Shutdown):
-        return {"type": "shutdown"}
+def _fields(message: Message | Alive | Answer) -> dict[str, Any]:
+    if isinstance(message, Alive | Shutdown):
+        return {"type": type(message).__name__.lower()}
     if isinstance(message, Reload):
         return {"type": "reload", "changes": message.changes}
     if isinstance(message, Arm):

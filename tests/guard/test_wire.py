@@ -20,6 +20,7 @@ MESSAGES = [
     wire.Shutdown(),
     wire.Reload((Change(("log",), "json"), Change(("election", "db", "check"), {"command": ["x"]}))),
     wire.Reload(()),
+    wire.Alive(),
 ]
 
 
