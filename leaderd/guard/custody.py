@@ -15,7 +15,7 @@ from leaderd.guard.term import Duty, Phase, Term, Verdict, feeds, heard, judge, 
 from leaderd.guard.wire import Answer, Arm, Armed, Fence, Fenced, Fencing, Message
 from leaderd.guard.worker import Result, Workers
 from leaderd.instant import Instant
-from leaderd.plan import ElectionPlan
+from leaderd.plan import ElectionPlan, Plan
 
 
 class Custody:
@@ -83,6 +83,11 @@ class Custody:
             }
             for name, term in self._terms.items()
         }
+
+    def adopt(self, plan: Plan) -> None:
+        """Go on with a reloaded plan; whatever is under way ends with the old one."""
+        self._tools = replace(self._tools, etcd=plan.etcd)
+        self._elections = {election.name: election for election in plan.elections}
 
     # --- the agent ---
 
