@@ -8,14 +8,16 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # More arguments for pytest: make test ARGS="-k lease -x"
 ARGS   ?=
-# How many: schedules for sim, faults for chaos.
+# How many: schedules for sim, faults for chaos and outages, takeovers.
 N      ?=
 
-.PHONY: demo test sim chaos bench lint types imports proto man clean help
+.PHONY: demo test sim chaos faults outages takeovers compose-faults bench lint types imports proto reference
+.PHONY: man docs clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, bench, lint, types, imports, proto, man, clean'
+	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…, compose-faults,'
+	@echo '      bench, lint, types, imports, proto, reference, man, docs, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -34,12 +36,26 @@ sim: $(READY)
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(if $(N),--faults $(N)) $(ARGS)
 
+# As root. PEERS=1: keepalived and etcdctl lock beside it.
+faults: $(READY)
+	$(BIN)/python -m tests.net faults $(if $(PEERS),--peers) $(ARGS)
+
+outages: $(READY)
+	$(BIN)/python -m tests.net outages $(if $(N),--count $(N)) $(ARGS)
+
+takeovers: $(READY)
+	$(BIN)/python -m tests.net takeovers $(if $(N),--count $(N)) $(ARGS)
+
+# Needs root, and docker with compose. Up to ten minutes.
+compose-faults: $(READY)
+	$(BIN)/python -m pytest tests/compose --compose-faults $(ARGS)
+
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh deploy/tls/*.sh leaderd/hooks/*.sh tests/resources/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
 
 types: $(READY)
 	$(BIN)/mypy
@@ -56,6 +72,13 @@ proto: $(READY)
 # A manual page for each command, into build/man: `man build/man/leaderd.1`.
 man: $(READY)
 	$(BIN)/python -m leaderd.cli.man build/man
+
+reference: $(READY)
+	$(BIN)/python -m leaderd.config.reference > docs/reference.md
+
+# Broken links and anchors are errors.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -123,14 +123,17 @@ class Agent:
         link: Socket to the guard.
         guard_pid: For the status.
         starts: Agents that this guard has started, this one included.
+        beat: How often the guard wants to hear that the loop runs, seconds; 0 for never.
     """
 
     def __init__(
-        self, plan: Plan, recovery: dict[str, Any], link: socket.socket, guard_pid: int, starts: int
+        self, plan: Plan, recovery: dict[str, Any], link: socket.socket, guard_pid: int, starts: int,
+        beat: float,
     ) -> None:
         self._plan = plan
         self._recovery = recovery
         self._starts = starts
+        self._beat = beat
         self._clock = BootClock()
         self._log = log.get_logger(node=plan.node)
         self._loops: dict[str, ElectionLoop] = {}
@@ -157,6 +160,8 @@ class Agent:
             services: list[Coroutine[Any, Any, None]] = [
                 self._link.run(), self._serve(), self._serve_http(), self._warn(client), presence.run()
             ]
+            if self._beat:
+                services.append(self._link.show_life(self._beat))
             runs = []
             for plan in self._plan.elections:
                 loop, ports, more = self._assemble(plan, client, presence)
@@ -311,7 +316,7 @@ def main(arguments: list[str]) -> int:
         # which is to step down in order. Not SIG_IGN: hooks would inherit that.
         signal.signal(number, lambda *_: None)
     try:
-        agent = Agent(plan, given["recovery"], link, given["guard_pid"], given["agent_starts"])
+        agent = Agent(plan, given["recovery"], link, given["guard_pid"], given["agent_starts"], given["beat"])
         return asyncio.run(agent.run())
     except Exception:  # noqa: BLE001 - whatever it is, the guard stops what was started
         structlog.get_logger().exception("the agent gives up", node=plan.node)

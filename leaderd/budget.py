@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 
 from leaderd.core.lease import ETCD_LEADER_CHANGE, WAITER_FACTOR, Timing
-from leaderd.plan import CheckPlan, ElectionPlan, ResourcePlan
+from leaderd.enforcers import covered_without_us
+from leaderd.plan import CheckPlan, ElectionPlan
 
 _WIDTH = 76
 # Etcd looks for expired leases every 0.5 s, the waiter for evidence every 0.1 s, and both need a moment.
@@ -129,27 +130,6 @@ def _unhealthy(check: CheckPlan | None, stop: float) -> list[tuple[str, str, str
 def _revoked_unreleased(timing: Timing) -> float:
     """Return how long the next in line waits for a holder that says nothing more (rule R6c)."""
     return WAITER_FACTOR * timing.window + timing.margin + _HAND_OVER
-
-
-def enforcers(plan: ElectionPlan) -> list[tuple[str, str, str, str, str, str]]:
-    """Return for each resource who can stop it: name, type, agent, kernel, guard, without any of us."""
-    rows = []
-    for resource in plan.resources:
-        alone = "the process, not what it detaches" if resource.type == "process" else "no"
-        kernel = "yes" if ended_by_kernel(resource) else alone
-        last = kernel if kernel == "yes" or "watchdog" not in plan.fence else "watchdog device"
-        rows.append((resource.name, resource.type, "yes", kernel, "yes", last))
-    return rows
-
-
-def ended_by_kernel(resource: ResourcePlan) -> bool:
-    """Return whether the kernel ends the resource with the agent, or an address with its lifetime."""
-    return resource.type == "vip" or bool(resource.settings.get("contain"))
-
-
-def covered_without_us(resource: ResourcePlan, plan: ElectionPlan) -> bool:
-    """Return whether the resource ends even when everything of leaderd is dead at once."""
-    return ended_by_kernel(resource) or "watchdog" in plan.fence
 
 
 def _seconds(value: float) -> str:

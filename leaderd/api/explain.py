@@ -6,7 +6,8 @@ Pure: values in, sentences out. Nothing is said that the status does not say too
 from collections.abc import Mapping
 from typing import Any, Final
 
-from leaderd.budget import enforcers, failovers, timing_of
+from leaderd.budget import failovers, timing_of
+from leaderd.enforcers import enforcers
 from leaderd.plan import ElectionPlan
 
 _PROMISES: Final = {

@@ -54,7 +54,8 @@ def check(file: str | None, output: str, config: str | None, **options: Any) -> 
 
 def _facts(plan: ElectionPlan) -> dict[str, Any]:
     """Return what is printed of an election as values; durations in seconds after a keepalive was sent."""
-    from leaderd.budget import enforcers, failovers, timing_of
+    from leaderd.budget import failovers, timing_of
+    from leaderd.enforcers import enforcers
 
     timing = timing_of(plan)
     return {
@@ -70,7 +71,8 @@ def _facts(plan: ElectionPlan) -> dict[str, Any]:
 
 
 def _print_election(plan: ElectionPlan) -> None:
-    from leaderd.budget import draw, enforcers, failovers, timing_of
+    from leaderd.budget import draw, failovers, timing_of
+    from leaderd.enforcers import enforcers, outside
 
     timing = timing_of(plan)
     click.echo(f"\nelection {plan.name}: at most one, ttl {plan.ttl} s, priority {plan.priority}\n")
@@ -85,6 +87,8 @@ def _print_election(plan: ElectionPlan) -> None:
          "all of leaderd dead"),
         enforcers(plan),
     )
+    for line in outside(plan):
+        click.echo(f"  {line}")
 
 
 def _missing_programs(plan: Plan) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from leaderd.config import model
 from leaderd.config.explain import Report, dotted, show
+from leaderd.config.kinds import TYPES, kind_plan
 from leaderd.config.processes import process_plan
 from leaderd.config.vip import is_vip, vip_plan
 from leaderd.core.lease import Timing, default_parts
@@ -159,12 +160,12 @@ def _resource(raw: Mapping[str, Any], prefix: str, report: Report) -> ResourcePl
         report.problem(f"{prefix}.type", f"is missing; supported: {supported}")
         return None
     if kind not in model.SUPPORTED_TYPES:
-        later = isinstance(kind, str) and kind in model.LATER_TYPES
-        text = "is not supported yet" if later else "is no type of resource"
-        report.problem(f"{prefix}.type", f"{show(kind)} {text}; supported: {supported}")
+        report.problem(f"{prefix}.type", f"{show(kind)} is no type of resource; supported: {supported}")
         return None
     if is_vip(raw):
         return vip_plan(raw, prefix, report)
+    if kind in TYPES:
+        return kind_plan(raw, prefix, report)
     return process_plan(raw, prefix, report) if kind == "process" else _script_plan(raw, prefix, report)
 
 

@@ -20,8 +20,7 @@ ROOT = r"^(/[A-Za-z0-9._-]+)+$"
 # Source: `dev_valid_name` in net/core/dev.c; a colon would be an alias of old.
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\Z")
 _NOT_IN_INTERFACE = re.compile(r"[\s/:\0]|[^\x21-\x7e]")
-SUPPORTED_TYPES = ("script", "vip", "process")
-LATER_TYPES = ("mount", "systemd", "ocf")
+SUPPORTED_TYPES = ("script", "vip", "process", "mount", "systemd", "ocf")
 
 
 def _text(value: str) -> str:

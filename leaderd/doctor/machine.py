@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from leaderd.budget import covered_without_us
 from leaderd.doctor.finding import Finding, fail, ok, warn
 from leaderd.doctor.trial import Trial
+from leaderd.enforcers import covered_without_us
 from leaderd.plan import ElectionPlan, Plan
 from leaderd.resources.contain import once
 

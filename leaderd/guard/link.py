@@ -37,6 +37,10 @@ class StopLike(Protocol):
     def fine(self) -> tuple[int, ...]:
         """Exit codes that mean stopped."""
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Variables beside those of the hook contract."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmOrder:
@@ -134,13 +138,27 @@ class GuardLink:
             loop.remove_writer(self._socket)
         self._post("", GuardLost())
 
+    async def show_life(self, every: float) -> None:
+        """Tell the guard every so many seconds that this loop runs; for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            # To a guard that is stopped, not once more for each time that it did not hear.
+            if not self._unsent:
+                self._send(wire.Alive())
+            due = loop.create_future()
+            timer = loop.call_later(every, due.set_result, None)
+            try:
+                await due
+            finally:
+                timer.cancel()
+
     async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:
             return await loop.sock_recv(self._socket, wire.MAX_PACKET)
         except OSError:
             return b""
 
-    def _take_in(self, message: wire.Message | wire.Answer) -> None:
+    def _take_in(self, message: wire.Message | wire.Alive | wire.Answer) -> None:
         match message:
             case wire.Armed():
                 self._post(message.election, GuardArmed(message.token))
@@ -161,7 +179,7 @@ class GuardLink:
         if self._tokens.get(election) == token:
             self._deadman.clear(election)
 
-    def _send(self, message: wire.Message) -> None:
+    def _send(self, message: wire.Message | wire.Alive) -> None:
         self._unsent.append(wire.encode(message))
         self._flush()
 
@@ -194,6 +212,8 @@ def _arm(election: str, action: a.ArmGuard, order: ArmOrder) -> wire.Arm:
         election, action.token, _deadlines(action.lease), action.holder_revision,
         wire.ReleaseKeys(order.holder_key, released, order.key, f"{action.lease.id:x}"),
         action.record.encode(),
-        tuple(wire.Stop(stop.resource, stop.argv, stop.timeout, stop.fine) for stop in order.stops),
+        tuple(
+            wire.Stop(stop.resource, stop.argv, stop.timeout, stop.fine, stop.env) for stop in order.stops
+        ),
         order.env,
     )

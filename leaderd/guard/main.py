@@ -5,6 +5,7 @@ workers, so that the loop is always about to look at the clock again.
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from leaderd.guard.fence import FenceTools, Watchdogs
 from leaderd.guard.journal import Journal
 from leaderd.guard.log import Log
 from leaderd.guard.loop import Guard
+from leaderd.guard.notify import Manager, Notifier, take_manager
 from leaderd.guard.worker import Workers
 from leaderd.plan import Plan
 
@@ -46,7 +48,10 @@ def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None 
         return 1
     tools = Tools(plan.node, plan.state_dir, plan.etcd, settings.fence, journal, BootClock(), log)
     workers = Workers(log, {lock})
-    return Guard(plan, lock, settings.agent, tools, workers, Watchdogs(log, settings.fence)).run()
+    # Below `leaderd exec` the manager's socket is the command's affair.
+    notifier = Notifier(Manager() if "exec" in fields else take_manager(os.environ))
+    watchdogs = Watchdogs(log, settings.fence)
+    return Guard(plan, lock, settings.agent, tools, workers, watchdogs, notifier).run()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Messages of a term carry its token and absolute instants, never durations (rule 
 lay in the socket while its reader was stopped still means what it meant. End of file says that the
 other side is dead.
 
-    agent → guard   arm, extend, stopping, disarm, forget, fence
+    agent → guard   arm, extend, stopping, disarm, forget, fence, alive
     guard → agent   armed, fencing, fenced, shutdown, reload
 
 Source: docs/design.md R13 and §3; unix(7) on SOCK_SEQPACKET.
@@ -45,12 +45,13 @@ class Deadlines(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One stop command. `timeout` in seconds; `fine` are the exit codes that mean stopped."""
+    """One stop command. `timeout` in seconds; `fine` are the exit codes that mean stopped; `env` is added."""
 
     resource: str
     argv: tuple[str, ...]
     timeout: float
     fine: tuple[int, ...] = (0, 7)
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,11 @@ class Reload:
     """Read the configuration again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The agent's loop runs; said now and then where a service manager wants to know."""
+
+
 Message = Arm | Extend | Stopping | Disarm | Forget | Fence
 Answer = Armed | Fencing | Fenced | Shutdown | Reload
 
@@ -210,10 +216,11 @@ _PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed | Fencing]] = 
     "stopping": Stopping, "disarm": Disarm, "forget": Forget, "fence": Fence, "armed": Armed,
     "fencing": Fencing,
 }
+_BARE: dict[str, type[Alive | Shutdown | Reload]] = {"alive": Alive, "shutdown": Shutdown, "reload": Reload}
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
 
 
-def encode(message: Message | Answer) -> bytes:
+def encode(message: Message | Alive | Answer) -> bytes:
     """Return the packet of a message.
 
     Raises:
@@ -225,7 +232,7 @@ def encode(message: Message | Answer) -> bytes:
     return packet
 
 
-def decode(packet: bytes) -> Message | Answer:
+def decode(packet: bytes) -> Message | Alive | Answer:
     """Read a packet.
 
     Raises:
@@ -236,10 +243,8 @@ def decode(packet: bytes) -> Message | Answer:
         kind = fields["type"]
         if kind == "arm":
             return Arm.read(fields)
-        if kind == "shutdown":
-            return Shutdown()
-        if kind == "reload":
-            return Reload()
+        if kind in _BARE:
+            return _BARE[kind]()
         election, token = str(fields["election"]), int(fields["token"])
         if kind == "extend":
             return Extend(election, token, _deadlines(fields))
@@ -250,8 +255,8 @@ def decode(packet: bytes) -> Message | Answer:
         raise GuardError(f"not a message: {packet[:200]!r}: {error!r}") from error
 
 
-def _fields(message: Message | Answer) -> dict[str, Any]:
-    if isinstance(message, Shutdown | Reload):
+def _fields(message: Message | Alive | Answer) -> dict[str, Any]:
+    if isinstance(message, Alive | Shutdown | Reload):
         return {"type": type(message).__name__.lower()}
     if isinstance(message, Arm):
         return {"type": "arm", **message.fields()}
@@ -274,5 +279,5 @@ def _deadlines(fields: Mapping[str, Any]) -> Deadlines:
 def _stop(fields: Mapping[str, Any]) -> Stop:
     return Stop(
         str(fields["resource"]), tuple(map(str, fields["argv"])), float(fields["timeout"]),
-        tuple(map(int, fields["fine"])),
+        tuple(map(int, fields["fine"])), {str(name): str(value) for name, value in fields["env"].items()},
     )

@@ -1,5 +1,6 @@
 """Makes the resources of an election from its plan."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,17 +11,21 @@ from leaderd.core.events import Event
 from leaderd.core.lease import Timing
 from leaderd.errors import InvariantError
 from leaderd.plan import ElectionPlan, ResourcePlan
+from leaderd.resources import systemd
 from leaderd.resources.attached import STREAMS, Attached
 from leaderd.resources.base import Resource
 from leaderd.resources.check import HealthCheck
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
 from leaderd.resources.lifetime import Lifetimes
+from leaderd.resources.mount import Mount
+from leaderd.resources.mountspec import MountSpec
 from leaderd.resources.notify import Notifier
+from leaderd.resources.ocf import Ocf, OcfAgent
 from leaderd.resources.process import Process, ProcessSpec
 from leaderd.resources.ready import Ready
 from leaderd.resources.runner import HookRunner, Measure
-from leaderd.resources.script import Script
+from leaderd.resources.script import Calls, Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,13 @@ def build(plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event]
 def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Resource:
     match resource.type:
         case "script":
-            return _script(resource, plan, site, runner)
+            return _called(resource, _script(resource), plan, site, runner)
+        case "systemd":
+            return _called(resource, systemd.calls(resource.settings["unit"]), plan, site, runner)
+        case "mount":
+            return _mount(resource, plan, site, runner)
+        case "ocf":
+            return _ocf(resource, plan, site, runner)
         case "process":
             process = _process(resource, site, runner)
             link = resource.settings.get("link")
@@ -101,22 +112,51 @@ def _process(resource: ResourcePlan, site: Site, runner: HookRunner) -> Process:
     return Process(resource.name, spec, clock=site.clock, runner=runner)
 
 
-def _script(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Script:
+def _script(resource: ResourcePlan) -> Calls:
     settings = resource.settings
     verbs = ("start", "stop", "monitor")
     if command := settings.get("command"):
         commands = {verb: (*command, verb) for verb in verbs}
     else:
         commands = {verb: tuple(settings[verb]) for verb in verbs if settings.get(verb)}
+    return Calls(commands, contain=settings.get("contain", False))
+
+
+def _called(
+    resource: ResourcePlan, calls: Calls, plan: ElectionPlan, site: Site, runner: HookRunner
+) -> Script:
+    settings = resource.settings
     return Script(
         resource.name,
-        commands,
+        calls,
         monitor_interval=settings.get("monitor_interval", 0.0),
-        contain=settings.get("contain", False),
         restart=settings.get("restart", 0),
         stop_timeout=plan.stop_timeout,
         clock=site.clock,
         runner=runner,
+    )
+
+
+def _ocf(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Ocf:
+    settings = resource.settings
+    return Ocf(
+        OcfAgent.named(settings["agent"], resource.name, settings["params"]),
+        monitor_interval=settings.get("monitor_interval"), restart=settings["restart"],
+        stop_timeout=plan.stop_timeout, clock=site.clock, runner=runner,
+    )
+
+
+def _mount(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Mount:
+    settings = resource.settings
+    spec = MountSpec(
+        device=settings["device"], target=settings["target"], fstype=settings["fstype"],
+        options=settings["options"], private=settings["private"],
+        record=f"{site.state_dir}/mounts/{plan.name}/{resource.name}",
+        outside=os.readlink("/proc/self/ns/mnt"),
+    )
+    return Mount(
+        resource.name, spec, monitor_interval=settings["monitor_interval"], restart=settings["restart"],
+        stop_timeout=plan.stop_timeout, clock=site.clock, runner=runner,
     )
 
 

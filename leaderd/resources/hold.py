@@ -91,14 +91,14 @@ class Hold:
         lease: Ends it.
 
     Attributes:
-        failure: Why it has failed, or "".
+        failed: Done as soon as it has failed, with the reason.
 
     Raises:
         OSError: No sockets to be had.
     """
 
     def __init__(self, setup: Setup, port: Port, lease: Lease) -> None:
-        self.failure = ""
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._setup = setup
         self._port = port
         self._lease = lease
@@ -186,7 +186,8 @@ class Hold:
         try:
             await work
         except ResourceError as error:
-            self.failure = self.failure or str(error)
+            if not self.failed.done():
+                self.failed.set_result(str(error))
 
     async def _keep(self) -> None:
         setup = self._setup

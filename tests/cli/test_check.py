@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from leaderd.budget import draw, enforcers, failovers, timing_of
+from leaderd.budget import draw, failovers, timing_of
 from leaderd.cli.main import run_command
+from leaderd.enforcers import enforcers
 from tests.cli.helpers import leaderd
 from tests.config.helpers import good, loaded
 
@@ -59,7 +60,7 @@ def test_a_terminal_that_knows_no_unicode(tmp_path: Path) -> None:
 def test_a_wrong_one_is_exit_2_with_every_problem(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """On standard error, a line each."""
     config = tmp_path / "leaderd.toml"
-    config.write_text(CONFIG.replace("127.0.0.1:2379", "x").replace('"script"', '"mount"'))
+    config.write_text(CONFIG.replace("127.0.0.1:2379", "x").replace('"script"', '"teapot"'))
     assert run_command(["check", str(config)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -82,7 +82,7 @@ BAD: dict[str, list[Any]] = {
     "election__fence_command": ["x", [1], ["/bin/fence"]],
     "election__watchdog_device": NOT_TEXT,
     "script__name": [None, *NOT_NAME],
-    "script__type": [None, 1, "", "mount", "systemd", "ocf", "Script", ["script"]],
+    "script__type": [None, 1, "", "mounted", "Script", ["script"]],
     "script__command": [None, *NOT_COMMAND],
     "script__start": [*NOT_COMMAND, ["x"]],
     "script__stop": [*NOT_COMMAND, ["x"]],
@@ -106,7 +106,7 @@ BAD: dict[str, list[Any]] = {
     "check__rise": [*NOT_COUNT, 0, -1],
     "check__fall": [*NOT_COUNT, 0, -1],
     "vip__name": [None, *NOT_NAME],
-    "vip__type": [None, 1, "", "mount", "Vip", ["vip"]],
+    "vip__type": [None, 1, "", "Vip", ["vip"]],
     "vip__address": [
         None, *NOT_TEXT, "10.0.0.1", "10.0.0.1/33", "10.0.0.0/24", "10.0.0.255/24", "0.0.0.0/0", "1.2.3.4/0",
         "224.0.0.1/24", "127.0.0.1/8", "255.255.255.255/32", "::1/128", "ff02::1/64", "fe80::1%eth0/64",

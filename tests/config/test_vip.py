@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from leaderd.budget import enforcers, failovers, timing_of
+from leaderd.budget import failovers, timing_of
+from leaderd.enforcers import enforcers
 from leaderd.plan import Plan
 from tests.config.helpers import MACHINE, good, loaded, problems
 

@@ -86,11 +86,12 @@ class Trio:
         contain: Whether the writer runs contained.
         local: Every node knows only the member of its own number, as with etcd on the same three hosts.
         make: Makes a node; a class like `Node`.
+        more: Further lines of the election, which may be resources that start before the writer.
     """
 
     def __init__(
         self, cluster: Cluster, directory: Path, name: str, *, ttl: int = 5, contain: bool = False,
-        local: bool = False, make: type[Node] = Node,
+        local: bool = False, make: Callable[..., Node] = Node, more: str = "",
     ) -> None:
         self.cluster = cluster
         self.name = name
@@ -99,7 +100,8 @@ class Trio:
         self.directory = directory
         directory.mkdir(parents=True)
         self.journal = Journal(directory / "journal")
-        text = election(name, ttl, python(WRITER, str(directory / "journal")), contain=contain)
+        text = election(name, ttl, python(WRITER, str(directory / "journal")), contain=contain,
+                        more=more)
         ends = cluster.endpoints
         self.nodes = {
             node: make(
