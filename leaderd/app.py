@@ -285,7 +285,7 @@ class Agent:
         budgets = {plan.name: (plan.ttl, timing_of(plan).stop_after) for plan in self._plan.elections}
         self._metrics.registry.register(StatusCollector(self._report.report, budgets, self._starts))
         thread = HttpThread(
-            self._plan.api.http, self._report, self._metrics, self._clock,
+            self._plan.api.http, self._report, self._operators.history, self._metrics, self._clock,
             lambda: not self._guard_lost, self._hook_log,
         )
         try:
