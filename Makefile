@@ -42,7 +42,7 @@ bench: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh examples/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
 
 types: $(READY)
 	$(BIN)/mypy
