@@ -8,14 +8,16 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # More arguments for pytest: make test ARGS="-k lease -x"
 ARGS   ?=
-# How many: schedules for sim, faults for chaos.
+# How many: schedules for sim, faults for chaos and outages, takeovers.
 N      ?=
 
-.PHONY: demo test sim chaos http-faults bench lint types imports proto clean help
+.PHONY: demo test sim chaos faults outages takeovers compose-faults http-faults bench lint types imports proto
+.PHONY: reference man docs clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, http-faults N=…, bench, lint, types, imports, proto, clean'
+	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…, compose-faults,'
+	@echo '      http-faults N=…, bench, lint, types, imports, proto, reference, man, docs, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +36,20 @@ sim: $(READY)
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(if $(N),--faults $(N)) $(ARGS)
 
+# As root. PEERS=1: keepalived and etcdctl lock beside it.
+faults: $(READY)
+	$(BIN)/python -m tests.net faults $(if $(PEERS),--peers) $(ARGS)
+
+outages: $(READY)
+	$(BIN)/python -m tests.net outages $(if $(N),--count $(N)) $(ARGS)
+
+takeovers: $(READY)
+	$(BIN)/python -m tests.net takeovers $(if $(N),--count $(N)) $(ARGS)
+
+# Needs root, and docker with compose. Up to ten minutes.
+compose-faults: $(READY)
+	$(BIN)/python -m pytest tests/compose --compose-faults $(ARGS)
+
 http-faults: $(READY)
 	$(BIN)/python -m tests.api.campaign $(if $(N),--faults $(N)) $(ARGS)
 
@@ -42,7 +58,7 @@ bench: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh examples/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh examples/*.sh deploy/tls/*.sh leaderd/hooks/*.sh tests/resources/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
 
 types: $(READY)
 	$(BIN)/mypy
@@ -55,6 +71,17 @@ imports: $(READY)
 proto: $(READY)
 	$(BIN)/python -m grpc_tools.protoc -Ileaderd/api/pb=proto/leaderd/v1 \
 		--python_out=. --pyi_out=. --grpc_python_out=. leaderd/api/pb/leaderd.proto
+
+# A manual page for each command, into build/man: `man build/man/leaderd.1`.
+man: $(READY)
+	$(BIN)/python -m leaderd.cli.man build/man
+
+reference: $(READY)
+	$(BIN)/python -m leaderd.config.reference > docs/reference.md
+
+# Broken links and anchors are errors.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

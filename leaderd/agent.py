@@ -12,19 +12,21 @@ from leaderd.clock import Clock
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.election import Election
-from leaderd.core.lease import Lease, Timing
+from leaderd.core.lease import Lease
 from leaderd.core.records import Known
 from leaderd.core.status import Status
 from leaderd.errors import InvariantError
 from leaderd.instant import Instant
-from leaderd.plan import ElectionPlan
 
 # Asyncio sleeps on a clock that is slewed and stands still in suspend: sleep in short slices and read
 # the real clocks after each (seconds). Without a session nothing is urgent.
 SLICE = 0.2
 IDLE_SLICE = 2.0
 
-StoreAction = a.Join | a.Renew | a.GatherEvidence | a.TakeOver | a.Release | a.EndSession
+StoreAction = (
+    a.Join | a.Renew | a.GatherEvidence | a.TakeOver | a.Release | a.EndSession
+    | a.WriteIntent | a.DropIntent | a.AnswerIntent | a.RecordStart | a.RecordEnd
+)
 GuardAction = a.ExtendLease | a.ReportStopping | a.Disarm | a.Forget | a.Fence
 
 
@@ -67,22 +69,6 @@ class Ports:
     resources: Resources
     remember: Callable[[Known], None]
     publish: Callable[[Status], None]
-
-
-def timing_of(plan: ElectionPlan) -> Timing:
-    """Return the time budget of a checked election."""
-    return Timing(
-        ttl=plan.ttl,
-        retry_period=plan.retry_period,
-        attempt_timeout=plan.attempt_timeout,
-        hedge_after=plan.hedge_after,
-        stop_timeout=plan.stop_timeout,
-        kill_time=plan.kill_time,
-        start_timeout=plan.start_timeout,
-        margin=plan.margin,
-        clock_drift=plan.clock_drift,
-        vip=any(resource.type == "vip" for resource in plan.resources),
-    )
 
 
 class ElectionLoop:
@@ -142,6 +128,8 @@ class ElectionLoop:
     def _perform(self, action: a.Action, ports: Ports) -> None:
         match action:
             case a.Join() | a.Renew() | a.GatherEvidence() | a.TakeOver() | a.Release() | a.EndSession():
+                ports.store.perform(action)
+            case a.WriteIntent() | a.DropIntent() | a.AnswerIntent() | a.RecordStart() | a.RecordEnd():
                 ports.store.perform(action)
             case a.ArmGuard():
                 ports.guard.arm(action)

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,26 +17,33 @@ from typing import Any
 import structlog
 
 from leaderd import log
-from leaderd.agent import ElectionLoop, Ports, timing_of
+from leaderd.agent import ElectionLoop, Ports
 from leaderd.api.grpc import ApiServer
 from leaderd.api.http_thread import HttpThread
 from leaderd.api.metrics import Metrics
 from leaderd.api.metrics_status import StatusCollector
+from leaderd.budget import timing_of
+from leaderd.changes import Change, adopt
 from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.election import Election
+from leaderd.core.handover import Preference
 from leaderd.core.records import HolderRecord
 from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.errors import GuardError, LeaderdError
 from leaderd.etcd.client import EtcdClient
+from leaderd.etcd.control import ElectionControl
+from leaderd.etcd.presence import Presence
+from leaderd.etcd.rotation import Rotation
 from leaderd.etcd.store import ElectionStore
 from leaderd.guard.link import ArmOrder, GuardLink
 from leaderd.keys import ElectionKeys
 from leaderd.memory import Memory
+from leaderd.operators import Operators
 from leaderd.plan import ElectionPlan, Plan
-from leaderd.report import Report
+from leaderd.report import Report, presence_text
 from leaderd.resources.build import Site, build
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
@@ -118,24 +125,30 @@ class Agent:
         link: Socket to the guard.
         guard_pid: For the status.
         starts: Agents that this guard has started, this one included.
+        beat: How often the guard wants to hear that the loop runs, seconds; 0 for never.
     """
 
     def __init__(
-        self, plan: Plan, recovery: dict[str, Any], link: socket.socket, guard_pid: int, starts: int
+        self, plan: Plan, recovery: dict[str, Any], link: socket.socket, guard_pid: int, starts: int,
+        beat: float,
     ) -> None:
         self._plan = plan
         self._recovery = recovery
         self._starts = starts
+        self._beat = beat
         self._clock = BootClock()
         self._log = log.get_logger(node=plan.node)
         self._loops: dict[str, ElectionLoop] = {}
         self._link = GuardLink(link, self._clock, self._post, self._shut_down, self._reload)
         pids = {"guard": guard_pid, "agent": os.getpid()}
         self._report = Report(plan, self._clock, pids, boot_id())
+        self._operators = Operators(plan.node)
         self._metrics = Metrics(self._clock)
         self._guard_lost = False
         self._open: list[AsyncExitStack] = []
         self._news_time = 0.0
+        # Who goes on with another plan after a reload.
+        self._reloaded: list[Callable[[Plan], None]] = []
 
     async def run(self) -> int:
         """Run until every election is finished; return the exit code.
@@ -146,12 +159,19 @@ class Agent:
             client = EtcdClient(self._plan.etcd, self._clock)
             stack.push_async_callback(client.close)
             stack.push_async_callback(self._close)
+            presence = Presence(client)
+            stack.push_async_callback(presence.close)
+            rotation = Rotation(client, self._plan, self._hook_log)
+            self._reloaded.append(rotation.change)
             services: list[Coroutine[Any, Any, None]] = [
-                self._link.run(), self._serve(), self._serve_http(), self._warn(client)
+                self._link.run(), self._serve(), self._serve_http(), self._warn(client), presence.run(),
+                rotation.run(),
             ]
+            if self._beat:
+                services.append(self._link.show_life(self._beat))
             runs = []
             for plan in self._plan.elections:
-                loop, ports, more = self._assemble(plan, client)
+                loop, ports, more = self._assemble(plan, client, presence)
                 services += more
                 runs.append(loop.run(ports))
             clean = await _finish_first(runs, services)
@@ -167,7 +187,7 @@ class Agent:
                 raise error
 
     def _assemble(
-        self, plan: ElectionPlan, client: EtcdClient
+        self, plan: ElectionPlan, client: EtcdClient, presence: Presence
     ) -> tuple[ElectionLoop, Ports, list[Coroutine[Any, Any, None]]]:
         self._open.append(stack := AsyncExitStack())
         timing = timing_of(plan)
@@ -175,7 +195,9 @@ class Agent:
         memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
         recovery = Recovery.read(self._recovery.get(plan.name))
         started = e.Started(memory.load(), recovery.pending, recovery.unclean, healthy=plan.check is None)
-        loop = ElectionLoop(Election(plan.name, self._plan.node, timing), self._clock, started)
+        preference = Preference(plan.priority, _patience(plan))
+        election = Election(plan.name, self._plan.node, timing, preference)
+        loop = ElectionLoop(election, self._clock, started)
         self._loops[plan.name] = loop
         site = Site(self._plan.node, self._plan.state_dir, self._clock, self._hook_log,
                     Pods(plan.name, self._clock, self._hook_log),
@@ -190,22 +212,30 @@ class Agent:
         )
         stack.push_async_callback(store.close)
         self._report.add(lambda: loop.status, group.states)
+        control = ElectionControl(client, keys, self._plan.node, timing, self._clock)
+        self._operators.add(plan.name, control, lambda: election.history.known.epoch)
         self._metrics.add(loop.status)
 
         def publish(status: Status) -> None:
             self._publish(status)
-            for told in (notifier, check):
-                if told is not None:
-                    told.publish(status)
+            presence.tell(keys.node(self._plan.node), presence_text(status, store.priority))
+            notifier.publish(status)
+            check.publish(status)
 
+        def reloaded(changed: Plan) -> None:
+            now = next(each for each in changed.elections if each.name == plan.name)
+            parts.change(now)
+            store.prefer(now.priority)
+            loop.post(e.PreferenceChanged(now.priority, _patience(now)))
+            presence.tell(keys.node(self._plan.node), presence_text(loop.status, now.priority))
+
+        self._reloaded.append(reloaded)
         # Closed after the notifier, as both run in one pod.
-        if check is not None:
-            stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
-        if notifier is not None:
-            stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
+        stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
+        stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
         guard = GuardPort(self._link, keys, plan.name, group, self._hook_log)
         ports = Ports(store, guard, group, memory.remember, publish)
-        return loop, ports, [store.run(), memory.run(), *([check.run()] if check else [])]
+        return loop, ports, [store.run(), memory.run(), check.run()]
 
     # --- news in and out ---
 
@@ -220,8 +250,11 @@ class Agent:
     def _shut_down(self) -> None:
         self._post("", e.Shutdown())
 
-    def _reload(self) -> None:
-        self._log.warning("reload refused: a running daemon cannot change its configuration yet; restart it")
+    def _reload(self, changes: Sequence[Change]) -> None:
+        self._plan = adopt(self._plan, changes)
+        log.change(self._plan.log, self._plan.log_level)
+        for tell in self._reloaded:
+            tell(self._plan)
 
     def _publish(self, status: Status) -> None:
         self._metrics.published(status)
@@ -242,7 +275,7 @@ class Agent:
         if not self._plan.api.socket:
             return
         try:
-            await ApiServer(self._plan, self._report).run()
+            await ApiServer(self._plan, self._report, self._operators).run()
         except (LeaderdError, OSError) as error:
             self._log.error("status is not served", detail=str(error))
 
@@ -252,7 +285,7 @@ class Agent:
         budgets = {plan.name: (plan.ttl, timing_of(plan).stop_after) for plan in self._plan.elections}
         self._metrics.registry.register(StatusCollector(self._report.report, budgets, self._starts))
         thread = HttpThread(
-            self._plan.api.http, self._report, self._metrics, self._clock,
+            self._plan.api.http, self._report, self._operators.history, self._metrics, self._clock,
             lambda: not self._guard_lost, self._hook_log,
         )
         try:
@@ -269,6 +302,10 @@ class Agent:
         self._report.warn(found)
         for warning in found:
             self._log.warning("beware", detail=warning)
+
+
+def _patience(plan: ElectionPlan) -> float | None:
+    return plan.preempt_delay if plan.preempt else None
 
 
 async def _finish_first(
@@ -298,7 +335,7 @@ def main(arguments: list[str]) -> int:
         # which is to step down in order. Not SIG_IGN: hooks would inherit that.
         signal.signal(number, lambda *_: None)
     try:
-        agent = Agent(plan, given["recovery"], link, given["guard_pid"], given["agent_starts"])
+        agent = Agent(plan, given["recovery"], link, given["guard_pid"], given["agent_starts"], given["beat"])
         return asyncio.run(agent.run())
     except Exception:  # noqa: BLE001 - whatever it is, the guard stops what was started
         structlog.get_logger().exception("the agent gives up", node=plan.node)

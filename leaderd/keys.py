@@ -56,3 +56,40 @@ class ElectionKeys:
     def epoch(self) -> str:
         """Key of the epoch."""
         return f"{self.control}epoch"
+
+    @property
+    def paused(self) -> str:
+        """Key of the mark that keeps everybody from being newly promoted."""
+        return f"{self.control}paused"
+
+    @property
+    def switchover(self) -> str:
+        """Key of the wish for another leader."""
+        return f"{self.control}switchover"
+
+    def standby(self, node: str) -> str:
+        """Return the key of the mark that keeps a node from competing; all of them for ""."""
+        return f"{self.control}standby/{node}"
+
+    @property
+    def standby_end(self) -> str:
+        """First key behind the marks of nodes."""
+        return f"{self.control}standby0"
+
+    def node(self, node: str) -> str:
+        """Return the key under which a node says how it is."""
+        return f"{self.control}node/{node}"
+
+    @property
+    def history(self) -> str:
+        """Prefix of past leaderships."""
+        return f"{self.root}/history/{self.name}/"
+
+    @property
+    def history_end(self) -> str:
+        """First key behind the past leaderships."""
+        return f"{self.root}/history/{self.name}0"
+
+    def leadership(self, token: int) -> str:
+        """Return the key of one leadership; in the order of the tokens."""
+        return f"{self.history}{token:020d}"

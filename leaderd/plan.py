@@ -73,6 +73,8 @@ class ElectionPlan:
     margin: float
     clock_drift: float
     priority: int = 100
+    preempt: bool = False
+    preempt_delay: float = 60.0
     fence: tuple[str, ...] = ("kill",)
     fence_command: tuple[str, ...] = ()
     watchdog_device: str = "/dev/watchdog"

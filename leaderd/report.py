@@ -1,9 +1,9 @@
 """What the daemon tells of itself: the status report of docs/interfaces.md §5, the log line, the news."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from leaderd.clock import Clock
@@ -12,6 +12,7 @@ from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.plan import Plan
 from leaderd.version import VERSION
+from leaderd.wall import wall_time
 
 States = Callable[[], list[tuple[str, str, str]]]
 
@@ -52,7 +53,7 @@ class Report:
             resources: Gives name, kind and state of each resource.
         """
         status = read()
-        self._entries[status.election] = _Entry(read, resources, status, _wall_time())
+        self._entries[status.election] = _Entry(read, resources, status, wall_time())
 
     def warn(self, warnings: list[str]) -> None:
         """Report what is allowed but may surprise, a sentence each."""
@@ -67,7 +68,7 @@ class Report:
         entry = self._entries[status.election]
         old, entry.last = entry.last, status
         if old.state is not status.state:
-            entry.since = _wall_time()
+            entry.since = wall_time()
         self._changed.set()
         self._changed = asyncio.Event()
         return _news(old) != _news(status)
@@ -100,7 +101,7 @@ class Report:
             "guarantee": "at-most-one",
             # Only a leader's remaining lease says anything about leading.
             "valid_for": self.lease_left(status) if status.state is State.LEADER else 0.0,
-            "paused": False,
+            "paused": status.paused,
             "healthy": status.healthy and status.state is not State.FENCED,
             "since": entry.since,
             "blocked": status.blocked,
@@ -116,19 +117,26 @@ class Report:
         }
 
     def _nodes(self, status: Status) -> list[dict[str, str]]:
-        own = {"node": self._plan.node, "state": status.state.value, "reason": status.reason}
-        others = [
-            {"node": key.node, "reason": "",
-             "state": State.LEADER.value if key.node == status.leader else State.CANDIDATE.value}
-            for key in status.candidates
-            if key.node != self._plan.node
-        ]
-        return sorted([own, *others], key=lambda node: node["node"])
+        """Return every node that is known of: this one, those in the queue, those that say how they are."""
+        found = {report.node: {"node": report.node, "state": report.state, "reason": report.reason}
+                 for report in status.nodes}
+        for key in status.candidates:
+            state = State.LEADER if key.node == status.leader else State.CANDIDATE
+            found[key.node] = {"node": key.node, "state": state.value, "reason": ""}
+        own = self._plan.node
+        found[own] = {"node": own, "state": status.state.value, "reason": status.reason}
+        return [found[node] for node in sorted(found)]
 
 
 def _news(status: Status) -> tuple[object, ...]:
-    return (status.state, status.reason, status.detail, status.leader, status.token, status.blocked)
+    return (status.state, status.reason, status.detail, status.leader, status.token, status.blocked,
+            status.paused)
 
 
-def _wall_time() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def presence_text(status: Status, priority: int) -> str:
+    """Return what a node says of itself in etcd: docs/interfaces.md §8, `node/<node>`."""
+    own = status.state in (State.PROMOTING, State.LEADER, State.DEMOTING)
+    return json.dumps({
+        "state": status.state.value, "reason": status.reason, "priority": priority, "version": VERSION,
+        "token": status.token if own else 0,
+    })

@@ -18,15 +18,21 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         signal.signal(_number, signal.SIG_DFL)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let everything be run that a commit has no time for."""
+    parser.addoption("--compose-faults", action="store_true", help="run the whole list of container faults")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
     config.addinivalue_line("markers", "root: needs root (namespaces, addresses, real-time priority)")
+    config.addinivalue_line("markers", "compose_faults: a container fault that is not part of the gate")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs root where there is none, and say so."""
-    if os.geteuid() == 0:
-        return
+    """Skip what needs root where there is none, and what was not asked for; and say so."""
     for item in items:
-        if item.get_closest_marker("root"):
+        if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
+        if item.get_closest_marker("compose_faults") and not config.getoption("compose_faults"):
+            item.add_marker(pytest.mark.skip(reason="not in the gate: make compose-faults"))

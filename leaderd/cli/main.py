@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from leaderd.cli.text import printable
 from leaderd.errors import ConfigError, LeaderdError, UnreachableError
 from leaderd.version import VERSION
 
@@ -20,7 +21,17 @@ COMMANDS = {
     "exec": ("leaderd.cli.exec:execute", "Run a command only while this node leads."),
     "status": ("leaderd.cli.status:status", "Show this node and what it knows of the others."),
     "watch": ("leaderd.cli.watch:watch", "Print one line per change."),
+    "switchover": ("leaderd.cli.verbs:switchover", "Hand the leadership over, in order."),
+    "standby": ("leaderd.cli.verbs:standby", "Take a node out of the competition."),
+    "online": ("leaderd.cli.verbs:online", "Let a node compete again."),
+    "pause": ("leaderd.cli.verbs:pause", "Let nobody be newly promoted."),
+    "resume": ("leaderd.cli.verbs:resume", "Let nodes be promoted again."),
+    "history": ("leaderd.cli.past:history", "Show past leaderships."),
+    "verify": ("leaderd.cli.past:verify", "Tell whether a fencing token is the newest."),
+    "epoch": ("leaderd.cli.verbs:epoch", "Keep tokens growing after a restore of etcd."),
+    "explain": ("leaderd.cli.explain:explain", "Say why this node leads or does not, in sentences."),
     "check": ("leaderd.cli.check:check", "Validate a configuration and draw its time budget."),
+    "doctor": ("leaderd.cli.doctor:doctor", "Probe etcd and this machine, and say what to do."),
     "demo": ("leaderd.cli.demo:demo", "Start an etcd and three nodes, kill the leader, show the failover."),
     "completion": ("leaderd.cli.completion:completion", "Print the completion script of a shell."),
 }
@@ -79,7 +90,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - a bug too is told in one line
         lines, code = _explain(error)
         for line in lines:
-            click.echo(_printable(line), err=True)
+            click.echo(printable(line), err=True)
     return code if isinstance(code, int) else 0
 
 
@@ -94,11 +105,6 @@ def _explain(error: Exception) -> tuple[list[str], int]:
     if isinstance(error, LeaderdError):
         return [f"leaderd: {error}"], _UNREACHABLE if isinstance(error, UnreachableError) else _REFUSED
     return [f"leaderd: internal error, please report it: {_place(error)}"], _REFUSED
-
-
-def _printable(line: str) -> str:
-    """Return the line with whatever would make two of it, or move the cursor, as an escape."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 
 
 def _usage_text(error: click.ClickException) -> str:

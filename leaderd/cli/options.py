@@ -8,7 +8,7 @@ import click
 
 from leaderd.config.paths import default_socket
 from leaderd.config.source import chosen_file, read
-from leaderd.errors import ConfigError
+from leaderd.errors import ConfigError, LeaderdError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -16,6 +16,13 @@ config_option = click.option(
     "-c", "--config", metavar="FILE", help="Configuration file; - is standard input. [LEADERD_CONFIG]"
 )
 socket_option = click.option("--socket", metavar="PATH", help="Unix socket of the daemon. [LEADERD_SOCKET]")
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Form of output."
+)
+# Of commands that print as they go on: JSON Lines.
+lines_option = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of output."
+)
 
 # Each is also the variable LEADERD_<NAME>. Texts are checked by the configuration, not here: it names
 # all problems at once.
@@ -64,6 +71,43 @@ def exec_options(function: _Function) -> _Function:
         function = click.option(name, metavar=metavar, help=text, multiple=name in _REPEATABLE)(function)
     ttl = click.option("--ttl", metavar="SECONDS", type=int, envvar="LEADERD_TTL", help=_TTL)
     return config_option(ttl(function))
+
+
+def election_argument(*, required: bool = True) -> Callable[[_Function], _Function]:
+    """Return the argument NAME, an election; "" where it may be left out and is."""
+    if required:
+        return click.argument("name", shell_complete=complete_elections)
+    return click.argument("name", required=False, default="", shell_complete=complete_elections)
+
+
+def complete_elections(ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the elections of the daemon that begin like this."""
+    return _known(ctx, begun, lambda election: [election["name"]])
+
+
+def complete_nodes(ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the nodes that the daemon knows of that begin like this."""
+    return _known(ctx, begun, lambda election: [node["node"] for node in election["nodes"]])
+
+
+def _known(ctx: click.Context, begun: str, names: Callable[[Mapping[str, Any]], list[str]]) -> list[str]:
+    from leaderd.api.client import fetch_status
+
+    try:
+        report = fetch_status(socket_of(ctx.params), timeout=1.0)
+    except LeaderdError:  # Nobody waits for an error at the press of Tab.
+        return []
+    found = {name for election in report["elections"] for name in names(election)}
+    return sorted(name for name in found if name.startswith(begun))
+
+
+def socket_of(where: Mapping[str, Any]) -> str:
+    """Return the socket of the daemon that the options `socket` and `config` mean.
+
+    Raises:
+        ConfigError: The file cannot be read, or its `api.socket` is no text.
+    """
+    return socket_path(where.get("socket"), where.get("config"), os.environ)
 
 
 def socket_path(socket: str | None, config: str | None, environ: Mapping[str, str]) -> str:

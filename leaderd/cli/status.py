@@ -1,14 +1,14 @@
 """`leaderd status`."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from leaderd.cli.options import config_option, socket_option, socket_path
+from leaderd.cli.options import config_option, election_argument, output_option, socket_of, socket_option
 from leaderd.cli.table import print_table
+from leaderd.cli.text import printable
 from leaderd.clock import BootClock
 
 
@@ -16,13 +16,13 @@ from leaderd.clock import BootClock
     epilog="Example: leaderd status db -o json",
     short_help="Show this node and what it knows of the others.",
 )
-@click.argument("name", required=False, default="")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Form of output.")
+@election_argument(required=False)
+@output_option
 @click.option("--leader", is_flag=True, help="Print nothing; exit 0 when this node leads, 1 when not.")
 @config_option
 @socket_option
 @click.pass_context
-def status(ctx: click.Context, /, name: str, output: str, config: str | None, **options: Any) -> None:
+def status(ctx: click.Context, /, name: str, output: str, **options: Any) -> None:
     """Show this node and what it knows of the others, of election NAME or of all.
 
     Exits 0 when the daemon answered, 4 when it did not.
@@ -31,7 +31,7 @@ def status(ctx: click.Context, /, name: str, output: str, config: str | None, **
 
     clock = BootClock()
     asked_at = clock.now()
-    report = fetch_status(socket_path(options["socket"], config, os.environ), name)
+    report = fetch_status(socket_of(options), name)
     if options["leader"]:
         # The answer may have waited for us: what it grants counts from when it was asked for.
         ctx.exit(0 if _leads(report, clock.now().held_since(asked_at)) else 1)
@@ -53,7 +53,7 @@ def _print(report: Mapping[str, Any]) -> None:
     elections = report["elections"]
     click.echo(f"node {report['node']}, leaderd {report['version']}")
     for warning in report["warnings"]:
-        click.echo(f"warning: {warning}")
+        click.echo(printable(f"warning: {warning}"))
     click.echo("")
     print_table(
         ("election", "state", "leader", "token", "valid for", "since", "reason"),

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 
 import click
 
+from leaderd.cli.text import printable
+
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table and an empty line to standard output; nothing when there are no rows."""
     if not rows:
         return
+    rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(header, rows)
         return

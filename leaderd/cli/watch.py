@@ -1,26 +1,26 @@
 """`leaderd watch`."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from leaderd.cli.options import config_option, socket_option, socket_path
+from leaderd.cli.options import config_option, election_argument, lines_option, socket_of, socket_option
+from leaderd.cli.text import printable
 
 
 @click.command(epilog="Example: leaderd watch db -o json", short_help="Print one line per change.")
-@click.argument("name", required=False, default="")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of output.")
+@election_argument(required=False)
+@lines_option
 @config_option
 @socket_option
-def watch(name: str, output: str, config: str | None, socket: str | None) -> None:
+def watch(name: str, output: str, **where: str | None) -> None:
     """Print how election NAME, or each, stands, then one line per change, until the daemon stops."""
     from leaderd.api.client import watch_status
 
-    for change in watch_status(socket_path(socket, config, os.environ), name):
-        click.echo(json.dumps(change) if output == "json" else _line(change))
+    for change in watch_status(socket_of(where), name):
+        click.echo(json.dumps(change) if output == "json" else printable(_line(change)))
 
 
 def _line(change: Mapping[str, Any]) -> str:

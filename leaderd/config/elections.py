@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from leaderd.config import model
 from leaderd.config.explain import Report, dotted, show
+from leaderd.config.kinds import TYPES, kind_plan
 from leaderd.config.processes import process_plan
 from leaderd.config.vip import is_vip, vip_plan
 from leaderd.core.lease import Timing, default_parts
@@ -65,6 +66,8 @@ def election_plan(
             _timing(parts, prefix, report, vip=vip)
         return None
     _check_fence(table, prefix, report)
+    if "preempt_delay" in table.model_fields_set and not table.preempt:
+        report.warning(f"{prefix}.preempt_delay", "has no effect as long as preempt is not true")
     timing = _timing(table, prefix, report, vip=vip)
     if timing is None:
         return None
@@ -80,6 +83,8 @@ def election_plan(
         margin=timing.margin,
         clock_drift=timing.clock_drift,
         priority=table.priority,
+        preempt=table.preempt,
+        preempt_delay=table.preempt_delay,
         fence=tuple(table.fence),
         fence_command=tuple(table.fence_command),
         watchdog_device=absolute(table.watchdog_device),
@@ -155,12 +160,12 @@ def _resource(raw: Mapping[str, Any], prefix: str, report: Report) -> ResourcePl
         report.problem(f"{prefix}.type", f"is missing; supported: {supported}")
         return None
     if kind not in model.SUPPORTED_TYPES:
-        later = isinstance(kind, str) and kind in model.LATER_TYPES
-        text = "is not supported yet" if later else "is no type of resource"
-        report.problem(f"{prefix}.type", f"{show(kind)} {text}; supported: {supported}")
+        report.problem(f"{prefix}.type", f"{show(kind)} is no type of resource; supported: {supported}")
         return None
     if is_vip(raw):
         return vip_plan(raw, prefix, report)
+    if kind in TYPES:
+        return kind_plan(raw, prefix, report)
     return process_plan(raw, prefix, report) if kind == "process" else _script_plan(raw, prefix, report)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from leaderd.config import model
 from leaderd.config.elections import election_plan, list_of_tables, prefixes
 from leaderd.config.explain import Report, show
+from leaderd.config.kinds import check_one_each
 from leaderd.config.overrides import QUICK, SETTINGS, given, lay_over
 from leaderd.config.paths import MAX_SOCKET_PATH, default_socket, default_state_dir
 from leaderd.config.quick import PREFIX, quick_election
@@ -194,4 +195,5 @@ class _Loading:
             if (plan := election_plan(raw, name, self.absolute, self._report))
         ]
         check_distinct(plans, self._report)
+        check_one_each(plans, self._report)
         return tuple(plan for _, plan in plans)

@@ -20,8 +20,7 @@ ROOT = r"^(/[A-Za-z0-9._-]+)+$"
 # Source: `dev_valid_name` in net/core/dev.c; a colon would be an alias of old.
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\Z")
 _NOT_IN_INTERFACE = re.compile(r"[\s/:\0]|[^\x21-\x7e]")
-SUPPORTED_TYPES = ("script", "vip", "process")
-LATER_TYPES = ("mount", "systemd", "ocf")
+SUPPORTED_TYPES = ("script", "vip", "process", "mount", "systemd", "ocf")
 
 
 def _text(value: str) -> str:
@@ -216,8 +215,8 @@ class Election(Budget):
         _only("at-most-one", 'leave it out or write "at-most-one"'),
     ] = "at-most-one"
     priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    preempt: Annotated[bool, _only(False, "leave it out or write false")] = False
-    preempt_delay: Annotated[Seconds, _only(60.0, "leave it out: there is no preemption")] = 60.0
+    preempt: bool = False
+    preempt_delay: Seconds = 60.0
     fence: Annotated[list[FenceStep], Field(min_length=1)] = ["kill"]
     fence_command: list[Text] = []
     watchdog_device: Path = "/dev/watchdog"

@@ -55,8 +55,9 @@ class GatherEvidence(Action):
 class TakeOver(Action):
     """Send the takeover transaction → `TookOver`, `TakeoverRefused` or `TakeoverFailed` (rule R3).
 
-    *If* our key has `create_revision` and our lease, no key of the prefix is older, and the mod
-    revisions of `holder` and `epoch` are these, *then* put `record`.
+    *If* our key has `create_revision` and our lease, no key of the prefix is older, the mod revisions
+    of `holder` and `epoch` are these, and no mark keeps us from it (paused, or our node in standby),
+    *then* put `record`.
     """
 
     serial: int
@@ -94,6 +95,65 @@ class EndSession(Action):
     """The session."""
     give_up: bool
     """Also delete its key and revoke its lease: it never held, so that is safe (rule R5)."""
+
+
+# --- etcd: the wish for another leader, and the history ---
+
+
+@dataclass(frozen=True, slots=True)
+class WriteIntent(Action):
+    """Put the intent on the leader's lease, unless the record is no longer the leader's or one stands."""
+
+    token: int
+    """Of the term that is to end."""
+    lease: int
+    """Its lease."""
+    to: str
+    """Node that shall lead."""
+    reason: str
+    """For the history: "switchover" or "preempted"."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropIntent(Action):
+    """Delete an intent that has come to nothing, unless it is another by now."""
+
+    revision: int
+    """Its mod revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerIntent(Action):
+    """Put `ready_for` into our candidate key, which keeps its lease and its place."""
+
+    serial: int
+    """Our session."""
+    intent: int
+    """Mod revision of the intent that we are ready for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStart(Action):
+    """Write into the history that the term's first start begins now."""
+
+    token: int
+    """Of the term."""
+    previous: int
+    """Token of the term before, 0 for none."""
+    released: bool
+    """That one has let go cleanly."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnd(Action):
+    """Write into the history that all of the term is down now, or that a stop has failed."""
+
+    token: int
+    """Of the term."""
+    reason: str
+    """Why it ended."""
+    clean: bool
+    """Every stop succeeded."""
 
 
 # --- the guard ---

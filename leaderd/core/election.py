@@ -1,60 +1,45 @@
 """One election on one node: what each event changes, and what has become due.
 
-`core.machine` has the frame in which this runs, `core.states` the table that it must obey.
+`core.machine` has the frame in which this runs, `core.states` the table that it must obey, `core.outside`
+the half that does not compete.
 """
-
 
 from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.backoff import Backoff
-from leaderd.core.history import History
+from leaderd.core.handover import Handover, Preference, Requeue, StepDown
 from leaderd.core.lease import Timing
-from leaderd.core.machine import Machine
+from leaderd.core.outside import UNHEALTHY, Outside
 from leaderd.core.queue import contains
 from leaderd.core.records import HolderRecord, Known, Snapshot
-from leaderd.core.remains import Remains
 from leaderd.core.session import Session
 from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.core.takeover import Takeover
 from leaderd.core.term import Term
-from leaderd.core.view import View
 from leaderd.errors import InvariantError, LeaseLostError
 from leaderd.instant import Instant
 
 # A rest this short is the rounding of a sum: asking for less would not move the clock (seconds).
 TIMER_RESOLUTION = 1e-4
-# The reason that a node with a failed check gives for not competing.
-UNHEALTHY = "unhealthy"
 
 
-class Election(Machine):
+class Election(Outside):
     """The state machine.
 
     Args:
         name: Of the election.
         node: Of this node.
         timing: The configured budget; each lease counts with the TTL that etcd granted.
+        preference: This node's priority, and whether it preempts.
     """
 
-    def __init__(self, name: str, node: str, timing: Timing) -> None:
-        super().__init__(name)
-        self.node = node
-        self.timing = timing
-        self.history = History(Known())
+    def __init__(self, name: str, node: str, timing: Timing, preference: Preference | None = None) -> None:
+        super().__init__(name, node, timing)
         self._takeover = Takeover(timing)
         self._session: Session | None = None
-        self._serial = 0
-        self._term: Term | None = None
-        self._view = View()
-        self._remains = Remains(timing)
-        self._joining = False
-        self._join_at: Instant | None = None
-        self._join_backoff = Backoff(0.1, 2.0)
         self._start_backoff = Backoff(1.0, 60.0)
-        self._illness = ""
-        self._closing = ""
-        self._finished = False
+        self._handover = Handover(node, preference or Preference())
 
     # --- what others may ask ---
 
@@ -63,6 +48,8 @@ class Election(Machine):
         if self._session is not None:
             candidate = self.state is State.CANDIDATE and not self.history.blocked
             wait: float | None = self._session.next_timer(now, self._takeover if candidate else None)
+            more = self._handover.next_timer(now) if self.state in (State.CANDIDATE, State.LEADER) else None
+            wait = wait if more is None or wait is None else min(wait, more)
         else:
             wait = self._remains.next_timer(now)
             if wait is None and self._join_at is not None and self._remains.none:
@@ -93,6 +80,8 @@ class Election(Machine):
             candidates=view.queue,
             blocked=self.history.blocked,
             healthy=not self._illness,
+            paused=view.controls.paused,
+            nodes=view.controls.nodes,
         )
 
     def _deadlines(self, now: Instant) -> None:
@@ -129,8 +118,12 @@ class Election(Machine):
                 self._close(now, "guard-died")
             case e.HealthChanged():
                 self._on_health(event, now)
+            case e.PreferenceChanged():
+                self._handover.prefer(Preference(event.priority, event.preempt_delay))
             case e.QueueChanged():
                 self._on_queue(event, now)
+            case e.ControlChanged():
+                self._on_control(event, now)
             case e.SessionEvent():
                 self._on_session(event, now)
             case e.TermEvent():
@@ -138,37 +131,18 @@ class Election(Machine):
 
     def _due(self, now: Instant) -> None:
         """Do what has become possible; the states' next steps stand here and nowhere else."""
+        self._hand_over(now)
         if self._session is not None:
             self._emit(self._session.renewal(now, self.history.known))
             if self.state is State.CANDIDATE and not self.history.blocked:
                 self._emit(self._session.look(now, self._takeover))
                 self._emit(self._session.take_over(now, self._takeover, self.node))
             elif self.state is State.PROMOTING and self._term is not None:
-                self._emit(self._term.next_step(self._session, now))
+                self._promote_on(self._session, self._term, now)
         elif self.state in (State.STANDBY, State.FENCED) and not self._finished:
             self._due_without_session(now)
 
-    # --- standby and fenced ---
-
-    def _on_started(self, event: e.Started) -> None:
-        self.history = History(event.known)
-        self._illness = "" if event.healthy else "no check has succeeded yet"
-        self._remains.begin(event)
-        if self._remains.dirty:
-            self._become(State.FENCED, "startup", self._remains.dirty)
-
-    def _due_without_session(self, now: Instant) -> None:
-        self._emit(self._remains.due(now))
-        if not self._remains.none or self._joining:
-            return
-        if self._closing:
-            self._finish(clean=True)
-        elif self._illness:
-            self._become(State.STANDBY, UNHEALTHY, self._illness)
-        elif self._join_at is None or now.wait_until(self._join_at) <= 0:
-            self._join_at, self._joining = None, True
-            self._serial += 1
-            self._emit(a.Join(self._serial, self.history.known))
+    # --- into the queue and out of it ---
 
     def _on_joined(self, event: e.Joined, now: Instant) -> None:
         self._joining = False
@@ -202,37 +176,8 @@ class Election(Machine):
         self._illness = "" if event.healthy else event.detail or "the check fails"
         if self._illness:
             self._withdraw(now, UNHEALTHY, self._illness)
-        elif self.state is State.STANDBY and self.reason == UNHEALTHY:
-            self._become(State.STANDBY, "")
-
-    def _finish(self, *, clean: bool) -> None:
-        if not self._finished:
-            self._finished, self.reason = True, self._closing
-            self._emit(a.Finish(clean))
-
-    def _on_cleaned_up(self, event: e.ResourcesStopped, now: Instant) -> None:
-        self._remains.cleaned_up(now, "" if event.clean else event.detail or "a stop failed")
-        state = State.FENCED if self._remains.dirty else State.STANDBY
-        self._become(state, "startup", self._remains.dirty)
-        if self._closing and not event.clean:
-            self._finish(clean=False)
-
-    def _on_fenced(self, event: e.Fenced, now: Instant) -> None:
-        self._remains.fenced(event, now)
-        self.detail = self._remains.dirty
-        if event.clean:
-            self._become(State.STANDBY, self.reason)
-            if self._term is not None:
-                self._stopped(self._term)
-        elif self._closing:
-            self._finish(clean=False)
-
-    def _on_release_failed(self, event: e.ReleaseFailed, now: Instant) -> None:
-        self._remains.release_failed(now)
-        self.detail = event.detail
-        if self._closing:
-            # The guard tries once more, and the journal keeps it for the next run.
-            self._finish(clean=True)
+        else:
+            self._let_in()
 
     # --- with a session: candidate, promoting, leader ---
 
@@ -253,6 +198,9 @@ class Election(Machine):
         self._emit(self.history.observe(snapshot, known, now))
         self._takeover.observe(snapshot)
         self._view.read(snapshot, anew=(self.history.blocked, self.history.known.epoch) != before)
+        self._obey_marks(now)
+        if self._session is None:
+            return
         if self.history.blocked and self._term is not None:
             self._demote(now, "revision-regressed", self.history.blocked)
         elif self._term is not None and self._term.is_disowned(snapshot):
@@ -261,7 +209,9 @@ class Election(Machine):
             if self._takeover.may_open_early and self._session.is_next:
                 self._session.hurry(now)
             self.reason = "revision-regressed" if self.history.blocked else ""
-            self.detail = self.history.blocked or snapshot.broken or self._takeover.waits_for()
+            paused = "the election is paused: nobody is promoted" if self._view.controls.paused else ""
+            waits = self.history.blocked or snapshot.broken or paused
+            self.detail = waits or self._takeover.waits_for()
 
     def _on_queue(self, event: e.QueueChanged, now: Instant) -> None:
         if not self._view.changed(event) or (session := self._session) is None:
@@ -270,6 +220,41 @@ class Election(Machine):
             self._lose_session(now, "lease-lost", "the own key is gone")
         elif self.state is State.CANDIDATE and not session.has_proof_of(event.queue[:1]):
             session.head_changed(event.queue, now)
+
+    def _on_control(self, event: e.ControlChanged, now: Instant) -> None:
+        """Obey the marks of operators; what follows from wishes is `_hand_over`'s."""
+        was_paused = self._view.controls.paused
+        if not self._view.controls_changed(event, anew=self._session is None):
+            return
+        self._obey_marks(now)
+        if was_paused and not self._view.controls.paused and self._session is not None:
+            # The last proof shows the pause still.
+            self._session.renew_now(now)
+
+    def _obey_marks(self, now: Instant) -> None:
+        reason, detail = self._kept_out()
+        if reason:
+            self._withdraw(now, reason, detail)
+        else:
+            self._let_in()
+
+    def _hand_over(self, now: Instant) -> None:
+        """Take the next step towards another leader, if one is wished for."""
+        if (session := self._session) is None or self.history.blocked:
+            return
+        step = None
+        if self.state is State.CANDIDATE:
+            step = self._handover.as_candidate(self._view, session, now)
+        elif self.state is State.LEADER and self._term is not None:
+            step = self._handover.as_leader(self._view, session, self._term.token, now)
+        match step:
+            case StepDown():
+                self._demote(now, step.reason)
+            case Requeue():
+                self._end_session(give_up=True)
+                self._become(State.STANDBY, step.reason)
+            case _:
+                self._emit(step)
 
     def _on_session(self, event: e.SessionEvent, now: Instant) -> None:
         match event:
@@ -325,6 +310,12 @@ class Election(Machine):
 
     # --- the term ---
 
+    def _promote_on(self, session: Session, term: Term, now: Instant) -> None:
+        step = term.next_step(session, now)
+        self._emit(step)
+        if isinstance(step, a.StartResources):
+            self._emit(a.RecordStart(term.token, term.before, term.released))
+
     def _on_term(self, event: e.TermEvent, now: Instant) -> None:
         match event:
             case e.Released():
@@ -354,6 +345,7 @@ class Election(Machine):
                     self._become(State.STANDBY, self.reason, self.detail)
                     self._stopped(term)
                 else:
+                    self._emit(a.RecordEnd(term.token, self.reason, clean=False))
                     self._remains.stop_failed(term.token, event.detail)
                     self._become(State.FENCED, self.reason, event.detail)
                     if self._closing == "guard-died":
@@ -382,6 +374,8 @@ class Election(Machine):
 
     def _stopped(self, term: Term) -> None:
         """Everything of the term is down: only now may it be released (R5)."""
+        if term.starting:
+            self._emit(a.RecordEnd(term.token, self.reason, clean=True))
         if term.arming:
             self._emit(a.Disarm(term.token))
         self._remains.stopped(e.PendingRelease(term.token, term.holder_revision, term.record))

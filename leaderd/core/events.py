@@ -6,7 +6,7 @@ term are dropped at one place (rule R9). Every adapter posts these and nothing e
 
 from dataclasses import dataclass
 
-from leaderd.core.records import CandidateKey, HolderRecord, Known, Snapshot
+from leaderd.core.records import CandidateKey, ControlKey, HolderRecord, Known, Snapshot
 from leaderd.instant import Instant
 
 
@@ -84,6 +84,16 @@ class HealthChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceChanged(Event):
+    """The node was told another priority, or another patience with nodes of a higher one."""
+
+    priority: int
+    """Larger is preferred."""
+    preempt_delay: float | None
+    """Seconds, None where it never hands over by itself; see `handover.Preference`."""
+
+
+@dataclass(frozen=True, slots=True)
 class GuardLost(Event):
     """The pipe to the guard is closed: step down in order, then be done (docs/design.md §3)."""
 
@@ -155,6 +165,16 @@ class QueueChanged(Event):
     """Store revision up to which `queue` is complete."""
     queue: tuple[CandidateKey, ...]
     """All keys under the election prefix, smallest create revision first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlChanged(Event):
+    """The watch or its re-listing shows new marks, wishes or reports of nodes: a hint, as the queue is."""
+
+    revision: int
+    """Store revision up to which `found` is complete."""
+    found: tuple[ControlKey, ...]
+    """All keys under the control prefix but holder and epoch, by name."""
 
 
 # --- etcd: the takeover ---

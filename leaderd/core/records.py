@@ -3,6 +3,7 @@
     <root>/election/<name>/<lease id, hex>   CandidateKey, attached to the node's lease
     <root>/control/<name>/holder             HolderRecord, no lease
     <root>/control/<name>/epoch              {"epoch": int, "by": str, "since": RFC 3339}, no lease
+    <root>/control/<name>/…                  ControlKey: what operators and nodes have to say
 
 Source: docs/interfaces.md §8; the candidate keys follow `NewElection` in etcd's
 client/v3/concurrency/election.go.
@@ -46,6 +47,7 @@ class CandidateKey:
         node: Node name, or the value's text where it is not leaderd's.
         priority: Larger is preferred; 0 for foreign keys.
         window: V that the candidate would hold with, in seconds; 0 for foreign keys.
+        ready_for: Mod revision of the switchover intent that the candidate is ready for; 0 for none.
     """
 
     key: str
@@ -54,6 +56,22 @@ class CandidateKey:
     node: str
     priority: int = 0
     window: float = 0.0
+    ready_for: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlKey:
+    """One key under `<root>/control/<name>/`, other than holder and epoch. Anybody may have written it.
+
+    Attributes:
+        name: What follows the prefix.
+        text: Its value.
+        revision: Its mod revision.
+    """
+
+    name: str
+    text: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,8 @@ class HolderRecord:
 
 
 def _milliseconds(seconds: float) -> int:
-    return int(-(-seconds * 1000 // 1))
+    # Up, but not for the last bits of a product: what was read back is written as it stood.
+    return math.ceil(round(seconds * 1000, 6))
 
 
 def _seconds(milliseconds: float) -> float:
@@ -148,7 +167,7 @@ class Snapshot:
         epoch: The current epoch, 0 when no epoch key stands.
         epoch_revision: Its mod revision, 0 when there is none.
         broken: Why the holder or epoch record cannot be read, or "".
-        controls: The other keys under `<root>/control/<name>/`, name after the prefix → text.
+        controls: The other keys under `<root>/control/<name>/`; `core.control` reads them.
     """
 
     cluster_id: int
@@ -163,7 +182,7 @@ class Snapshot:
     epoch: int = 0
     epoch_revision: int = 0
     broken: str = ""
-    controls: tuple[tuple[str, str], ...] = ()
+    controls: tuple[ControlKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from leaderd.core.actions import GatherEvidence, Renew, TakeOver
 from leaderd.core.backoff import Backoff
+from leaderd.core.control import is_barred
 from leaderd.core.events import Joined, Renewed
 from leaderd.core.lease import Lease, Timing
 from leaderd.core.queue import Queue, is_first
@@ -121,10 +122,13 @@ class Session:
         self._looking = False
 
     def opens_at(self, takeover: Takeover) -> Instant | None:
-        """Return from when on a takeover may be sent; None while this session may not send any."""
+        """Return from when on a takeover may be sent; None while this session may not send any.
+
+        The marks of operators are judged by the proof, and once more by the transaction itself.
+        """
         if not self.is_next or self.claim or self.proof is None or self.proof.broken:
             return None
-        return takeover.opens_at(self.token)
+        return None if is_barred(self.proof, self.proof.queue[0].node) else takeover.opens_at(self.token)
 
     def take_over(self, now: Instant, takeover: Takeover, node: str) -> TakeOver | None:
         """Return the takeover transaction if rules R3 and R6 allow it now."""

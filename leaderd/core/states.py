@@ -30,7 +30,8 @@ class State(Enum):
 Pair = tuple[State, type[e.Event]]
 
 _S, _C, _P, _L, _D, _F = State
-# A deadline that has passed is noticed at any event, before the event itself is looked at.
+# A deadline that has passed is noticed at any event, before the event itself is looked at; what a
+# candidate or leader does about the wish for another leader (`core.handover`) follows after any event.
 _LATE = {_S: {_S}, _C: {_C, _S}, _P: {_P, _D, _S}, _L: {_L, _D}, _D: {_D}, _F: {_F}}
 
 _ROWS: dict[Pair, set[State]] = {
@@ -66,13 +67,16 @@ _ROWS: dict[Pair, set[State]] = {
 }
 for _state in State:
     _ROWS[_state, e.Tick] = {_state}
+    _ROWS[_state, e.PreferenceChanged] = {_state}
     _ROWS[_state, e.QueueChanged] = {_state} | {_C: {_S}, _P: {_D, _S}, _L: {_D}}.get(_state, set())
     for _last in (e.Shutdown, e.GuardLost):
         _ROWS[_state, _last] = {
             _C: {_S}, _P: {_D, _S}, _L: {_D}
         }.get(_state, {_state})
-    # Health that returns, or news about an illness already known, leaves every state as it is.
-    _ROWS[_state, e.HealthChanged] = {_state} | _ROWS[_state, e.Shutdown]
+    # Health that returns, or news about an illness already known, leaves every state as it is; so do
+    # marks and wishes that are not about this node.
+    for _news in (e.HealthChanged, e.ControlChanged):
+        _ROWS[_state, _news] = {_state} | _ROWS[_state, e.Shutdown]
 
 TRANSITIONS: dict[Pair, frozenset[State]] = {
     pair: frozenset(states | _LATE[pair[0]]) for pair, states in _ROWS.items()

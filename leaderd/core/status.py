@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from leaderd.core.control import NodeReport
 from leaderd.core.records import CandidateKey
 from leaderd.core.states import State
 from leaderd.instant import Instant
@@ -23,6 +24,8 @@ class Status:
         candidates: The queue.
         blocked: Why nobody may be promoted here (`revision-regressed`), or "".
         healthy: The node's own check says that it may lead; True where it has none.
+        paused: An operator keeps every node from being newly promoted.
+        nodes: What the nodes have last said of themselves, in the queue or not, by name.
     """
 
     election: str
@@ -36,3 +39,5 @@ class Status:
     candidates: tuple[CandidateKey, ...] = ()
     blocked: str = ""
     healthy: bool = True
+    paused: bool = False
+    nodes: tuple[NodeReport, ...] = ()

@@ -19,6 +19,7 @@ class Term:
         holder_revision: Mod revision of that record.
         previous: Node that held before, or "".
         released: It has let go cleanly.
+        before: Token of that term, 0 for none.
 
     Attributes:
         arming_at: When the guard was told.
@@ -28,12 +29,14 @@ class Term:
     """
 
     def __init__(
-        self, record: HolderRecord, holder_revision: int, previous: str, *, released: bool = False
+        self, record: HolderRecord, holder_revision: int, previous: str, *, released: bool = False,
+        before: int = 0,
     ) -> None:
         self.record = record
         self.holder_revision = holder_revision
         self.previous = previous
         self.released = released
+        self.before = before
         self.arming_at: Instant | None = None
         self.armed = False
         self.starting = False
@@ -44,7 +47,8 @@ class Term:
         """Return the term that follows the one of `holder`, the record that it has overwritten."""
         if holder is None:
             return Term(record, holder_revision, "")
-        return Term(record, holder_revision, holder.node, released=holder.state == "released")
+        released = holder.state == "released"
+        return Term(record, holder_revision, holder.node, released=released, before=holder.token)
 
     @property
     def token(self) -> int:

@@ -10,6 +10,7 @@ class Target(Enum):
     CREATE = "create_revision"
     MOD = "mod_revision"
     LEASE = "lease"
+    VALUE = "value"
 
 
 class Relation(Enum):
@@ -17,6 +18,7 @@ class Relation(Enum):
 
     EQUAL = "EQUAL"
     GREATER = "GREATER"
+    LESS = "LESS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Compare:
     key: str
     target: Target
     relation: Relation
-    value: int
+    value: int | str
     range_end: str = ""
 
 
@@ -44,9 +46,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete a key; harmless when it is gone already."""
+    """Delete a key, or with `range_end` every key up to it; harmless when it is gone already."""
 
     key: str
+    range_end: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 
 from leaderd.core.lease import MAX_TTL
-from leaderd.core.records import CandidateKey, HolderRecord, Snapshot
+from leaderd.core.records import CandidateKey, ControlKey, HolderRecord, Snapshot
 from leaderd.etcd.client import Endpoint
 from leaderd.etcd.ops import Header, KeyValue, Range
 from leaderd.instant import Instant
@@ -70,23 +70,32 @@ def build_snapshot(
         epoch=number,
         epoch_revision=epoch.mod_revision if epoch else 0,
         broken=broken,
-        controls=tuple((key.removeprefix(keys.control), each.value) for key, each in records.items()),
+        controls=control_keys(keys, list(records.values())),
     )
+
+
+def control_keys(keys: ElectionKeys, found: list[KeyValue]) -> tuple[ControlKey, ...]:
+    """Return the records but holder and epoch, by name."""
+    others = [each for each in found if each.key not in (keys.holder, keys.epoch)]
+    return tuple(sorted(
+        (ControlKey(each.key.removeprefix(keys.control), each.value, each.mod_revision) for each in others),
+        key=lambda key: key.name,
+    ))
 
 
 def candidate(found: KeyValue) -> CandidateKey:
     """Return what a key of the queue says; anybody may have written it, in any form."""
-    node, priority, window = found.value, 0, 0.0
+    node, priority, window, ready_for = found.value, 0, 0.0, 0
     try:
         fields = json.loads(found.value)
         named, wanted, held = str(fields["node"]), int(fields["priority"]), float(fields["window_ms"]) / 1000
         # NaN and Infinity are numbers to Python's JSON, and everybody would wait for them.
         if 0 < held <= MAX_TTL:
-            node, priority, window = named, wanted, held
+            node, priority, window, ready_for = named, wanted, held, int(fields.get("ready_for", 0))
     except (ValueError, KeyError, TypeError, OverflowError):
         # Not leaderd's: shown as it is.
         pass
-    return CandidateKey(found.key, found.lease, found.create_revision, node, priority, window)
+    return CandidateKey(found.key, found.lease, found.create_revision, node, priority, window, ready_for)
 
 
 def _epoch(text: str) -> int:

@@ -1,11 +1,24 @@
 """What the agent talks to: performs an election's etcd actions and posts what came of them."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from leaderd.clock import Clock
-from leaderd.core.actions import EndSession, GatherEvidence, Join, Release, Renew, TakeOver
+from leaderd.core.actions import (
+    AnswerIntent,
+    DropIntent,
+    EndSession,
+    GatherEvidence,
+    Join,
+    RecordEnd,
+    RecordStart,
+    Release,
+    Renew,
+    TakeOver,
+    WriteIntent,
+)
 from leaderd.core.events import (
     Event,
     EvidenceFailed,
@@ -23,15 +36,19 @@ from leaderd.core.events import (
 )
 from leaderd.core.lease import Timing
 from leaderd.errors import EtcdError, LeaseLostError
-from leaderd.etcd.campaign import Campaign
+from leaderd.etcd.campaign import Campaign, Candidacy
+from leaderd.etcd.chronicle import Chronicle
 from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.evidence import Evidence, gather_evidence
 from leaderd.etcd.hedge import cancelled, first_answer
 from leaderd.etcd.session import Meter, Session
-from leaderd.etcd.watch import QueueWatch
+from leaderd.etcd.watch import control_watch, queue_watch
 from leaderd.keys import ElectionKeys
 
-StoreAction = Join | Renew | GatherEvidence | TakeOver | Release | EndSession
+StoreAction = (
+    Join | Renew | GatherEvidence | TakeOver | Release | EndSession
+    | WriteIntent | DropIntent | AnswerIntent | RecordStart | RecordEnd
+)
 
 
 class ElectionStore:
@@ -65,8 +82,11 @@ class ElectionStore:
         self._post = post
         self._meter = meter
         self._campaign = Campaign(client, keys, node, priority, timing, clock, self._in_background)
-        self._watch = QueueWatch(client, keys, timing.attempt_timeout, post)
+        self._chronicle = Chronicle(keys, node, timing.attempt_timeout)
+        self._watch = queue_watch(client, keys, timing.attempt_timeout, post)
+        self._controls = control_watch(client, keys, timing.attempt_timeout, post)
         self._sessions: dict[int, Session] = {}
+        self._candidacies: dict[int, Candidacy] = {}
         # Every running task and the session it belongs to, 0 for none.
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._clean_ups: set[asyncio.Task[None]] = set()
@@ -87,9 +107,33 @@ class ElectionStore:
                 self._start(self._release(action), 0)
             case EndSession():
                 self._end_session(action)
+            case _:
+                self._note(action)
+
+    def _note(self, action: WriteIntent | DropIntent | AnswerIntent | RecordStart | RecordEnd) -> None:
+        """Start what nobody waits for: whether it worked shows in etcd, or it is asked for again."""
+        match action:
+            case WriteIntent():
+                self._quietly(self._campaign.write_intent(action))
+            case DropIntent():
+                self._quietly(self._campaign.drop_intent(action.revision))
+            case AnswerIntent() if action.serial in self._candidacies:
+                self._quietly(self._campaign.answer(self._candidacies[action.serial], action.intent))
+            case RecordStart():
+                entry = self._chronicle.begin(action)
+                self._quietly(self._campaign.insist(
+                    lambda endpoint: self._chronicle.write_start(endpoint, action, entry)
+                ))
+            case RecordEnd():
+                last_words = self._chronicle.end(action)
+                # Those of a clean end go into the release.
+                if last_words is not None and not action.clean:
+                    self._quietly(self._campaign.insist(
+                        lambda endpoint: endpoint.txn((), (last_words,), (), self._timing.attempt_timeout)
+                    ))
 
     async def run(self) -> None:
-        """Follow the queue until cancelled.
+        """Follow queue and controls until cancelled.
 
         Raises:
             ExceptionGroup: Something failed in a way that is no answer of etcd's: a bug. The
@@ -97,7 +141,25 @@ class ElectionStore:
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch.run())
+            group.create_task(self._controls.run())
             group.create_task(self._raise_bugs())
+
+    @property
+    def priority(self) -> int:
+        """What our keys say."""
+        return self._campaign.priority
+
+    def prefer(self, priority: int) -> None:
+        """Compete with another priority from now on, and say so in a key that stands already."""
+        self._campaign.priority = priority
+        for serial in self._candidacies:
+            self._restate(serial)
+
+    def _restate(self, serial: int) -> None:
+        restated = self._campaign.restated(self._candidacies[serial])
+        if restated != self._candidacies[serial]:
+            self._candidacies[serial] = restated
+            self._quietly(self._campaign.restate(restated))
 
     async def close(self) -> None:
         """Cancel what runs; leases that are being given up get one more attempt's time for it."""
@@ -119,6 +181,13 @@ class ElectionStore:
         self._clean_ups.add(task)
         task.add_done_callback(self._ended)
 
+    def _quietly(self, work: Coroutine[Any, Any, object]) -> None:
+        async def run() -> None:
+            with contextlib.suppress(EtcdError):
+                await work
+
+        self._in_background(run())
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         self._clean_ups.discard(task)
@@ -137,7 +206,9 @@ class ElectionStore:
         session = Session(
             self._client, self._keys, got.timing, got.lease, got.create_revision, self._meter
         )
-        self._sessions[action.serial] = session
+        self._sessions[action.serial], self._candidacies[action.serial] = session, got
+        # The priority may have changed on the way.
+        self._restate(action.serial)
         self._post(Joined(
             action.serial, got.lease, got.timing.ttl, got.sent_at, got.key, got.create_revision,
             got.snapshot, action.known,
@@ -189,7 +260,8 @@ class ElectionStore:
 
     async def _release(self, action: Release) -> None:
         try:
-            await self._campaign.release(action)
+            last_words = self._chronicle.last_words(action.token)
+            await self._campaign.release(action, *([last_words] if last_words else []))
         except EtcdError as error:
             self._post(ReleaseFailed(action.token, str(error)))
         else:
@@ -199,6 +271,7 @@ class ElectionStore:
         for task, serial in self._tasks.items():
             if serial == action.serial:
                 task.cancel()
+        self._candidacies.pop(action.serial, None)
         session = self._sessions.pop(action.serial, None)
         if session is not None:
             session.close()

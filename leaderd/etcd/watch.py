@@ -1,7 +1,7 @@
-"""Following the queue: a watch on the election prefix, and a list whenever it cannot be trusted.
+"""Following keys: a watch on a prefix, and a list whenever it cannot be trusted.
 
 A watch can go silent (a member that hangs), be cancelled (compaction, no leader) or miss a
-deletion near a compaction (etcd issue 18089). So the queue is listed again every few seconds through
+deletion near a compaction (etcd issue 18089). So the keys are listed again every few seconds through
 the member that the watch runs on; whatever is wrong then, the watch moves to the next endpoint.
 What is posted is a hint: it promotes nobody.
 """
@@ -12,14 +12,13 @@ from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from leaderd.core.events import Event, QueueChanged
-from leaderd.core.records import CandidateKey
+from leaderd.core.events import ControlChanged, Event, QueueChanged
 from leaderd.errors import EtcdError
 from leaderd.etcd.client import Endpoint, EtcdClient, WatchStream
 from leaderd.etcd.hedge import cancelled
-from leaderd.etcd.ops import Change
+from leaderd.etcd.ops import Change, KeyValue, Range
 from leaderd.etcd.retry import PAUSE
-from leaderd.etcd.snapshot import candidate, take_snapshot
+from leaderd.etcd.snapshot import candidate, control_keys, snapshot_ranges
 from leaderd.instant import Instant
 from leaderd.keys import ElectionKeys
 
@@ -27,28 +26,35 @@ _RELIST_PERIOD: Final = 5.0
 _LONGEST_PAUSE: Final = 1.0
 
 
-class QueueWatch:
-    """One election's queue, kept up to date.
+class Watch:
+    """All keys of a range, kept up to date.
 
     Args:
         client: The cluster.
-        keys: The election.
+        span: The range.
         timeout: Seconds for one listing.
-        post: Takes `QueueChanged` whenever the queue differs from what was posted last.
+        event: Makes the event of a revision and the keys as they are then, in the order of their creation.
+        post: Takes it whenever it differs from what was posted last in more than its revision.
     """
 
     def __init__(
-        self, client: EtcdClient, keys: ElectionKeys, timeout: float, post: Callable[[Event], None]
+        self,
+        client: EtcdClient,
+        span: Range,
+        timeout: float,
+        event: Callable[[int, list[KeyValue]], Event],
+        post: Callable[[Event], None],
     ) -> None:
         self._client = client
-        self._keys = keys
+        self._span = span
         self._timeout = timeout
+        self._event = event
         self._post = post
         self._endpoint = client.order()[0]
         self._failures = 0
-        self._queue: dict[str, CandidateKey] = {}
+        self._found: dict[str, KeyValue] = {}
         self._revision = 0
-        self._posted: tuple[CandidateKey, ...] | None = None
+        self._posted: Event | None = None
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -63,7 +69,7 @@ class QueueWatch:
         try:
             listed_at = await self._list(endpoint)
             async with asyncio.timeout(self._timeout):
-                stream = await endpoint.watch(self._keys.prefix, self._keys.range_end, self._revision + 1)
+                stream = await endpoint.watch(self._span.key, self._span.range_end, self._revision + 1)
             await self._read(endpoint, stream, listed_at)
         except TimeoutError:
             self._move_on(endpoint)
@@ -74,8 +80,7 @@ class QueueWatch:
 
     def _move_on(self, endpoint: Endpoint) -> None:
         self._failures += 1
-        endpoints = self._client.endpoints
-        self._endpoint = endpoints[(endpoints.index(endpoint) + 1) % len(endpoints)]
+        self._endpoint = self._client.after(endpoint)
 
     async def _read(self, endpoint: Endpoint, stream: WatchStream, listed_at: Instant) -> None:
         # A task of its own: cancelling a read, as a time-out on it would, ends the whole watch.
@@ -89,9 +94,9 @@ class QueueWatch:
                     self._failures = 0
                     reading = asyncio.ensure_future(stream.read())
                 if endpoint.clock.now().held_since(listed_at) >= _RELIST_PERIOD:
-                    believed = self._sorted()
+                    believed = self._found.copy()
                     listed_at = await self._list(endpoint)
-                    if self._sorted() != believed and not reading.done():
+                    if self._found != believed and not reading.done():
                         raise EtcdError(f"{endpoint.url}: the watch missed a change")
                     self._failures = 0
         finally:
@@ -99,12 +104,12 @@ class QueueWatch:
             await cancelled([reading])
 
     async def _list(self, endpoint: Endpoint) -> Instant:
-        snapshot = await take_snapshot(endpoint, self._keys, self._timeout)
+        reading = await endpoint.read(self._span, self._timeout)
         # Even when the revision is lower: etcd was restored then, and the watch must begin there.
-        self._queue = {each.key: each for each in snapshot.queue}
-        self._revision = snapshot.revision
+        self._found = {each.key: each for each in reading.found}
+        self._revision = reading.header.revision
         self._publish()
-        return snapshot.received_at
+        return endpoint.clock.now()
 
     def _apply(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
@@ -112,17 +117,37 @@ class QueueWatch:
             if change.revision <= self._revision:
                 continue
             if change.now is None:
-                self._queue.pop(change.key, None)
+                self._found.pop(change.key, None)
             else:
-                self._queue[change.key] = candidate(change.now)
+                self._found[change.key] = change.now
         self._revision = max(self._revision, changes[-1].revision)
         self._publish()
 
     def _publish(self) -> None:
-        queue = self._sorted()
-        if queue != self._posted:
-            self._posted = queue
-            self._post(QueueChanged(self._revision, queue))
+        found = sorted(self._found.values(), key=lambda each: each.create_revision)
+        # With no revision in it, so that it differs only where the keys do.
+        event = self._event(0, found)
+        if event != self._posted:
+            self._posted = event
+            self._post(self._event(self._revision, found))
 
-    def _sorted(self) -> tuple[CandidateKey, ...]:
-        return tuple(sorted(self._queue.values(), key=lambda each: each.create_revision))
+
+def queue_watch(
+    client: EtcdClient, keys: ElectionKeys, timeout: float, post: Callable[[Event], None]
+) -> Watch:
+    """Return the watch that posts `QueueChanged`."""
+    return Watch(client, snapshot_ranges(keys)[0], timeout, _queue_changed, post)
+
+
+def control_watch(
+    client: EtcdClient, keys: ElectionKeys, timeout: float, post: Callable[[Event], None]
+) -> Watch:
+    """Return the watch that posts `ControlChanged`."""
+    def changed(revision: int, found: list[KeyValue]) -> ControlChanged:
+        return ControlChanged(revision, control_keys(keys, found))
+
+    return Watch(client, snapshot_ranges(keys)[1], timeout, changed, post)
+
+
+def _queue_changed(revision: int, found: list[KeyValue]) -> QueueChanged:
+    return QueueChanged(revision, tuple(candidate(each) for each in found))

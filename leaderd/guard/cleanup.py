@@ -135,8 +135,8 @@ class Cleanup:
         if seconds <= 0:
             return f"{stop.resource}: no time left to stop"
         outcome = run_command(
-            stop.argv, self._environment("stop", seconds), now.plus(seconds), self.tools.clock,
-            self._logger(stop.resource),
+            stop.argv, {**self._environment("stop", seconds), **stop.env}, now.plus(seconds),
+            self.tools.clock, self._logger(stop.resource),
         )
         if outcome in stop.fine:
             return ""

@@ -1,4 +1,4 @@
-"""Kernel timers that kill the agent at `fence_at`, whatever it is doing.
+"""Kernel timers that kill the agent a moment after `fence_at`, whatever it is doing.
 
 A POSIX timer that delivers SIGKILL works on a process that is stopped, swapped out or spinning; no
 thread of ours takes part. One timer a term, moved by each renewal. It runs on `CLOCK_BOOTTIME`, which
@@ -56,15 +56,15 @@ class Deadman:
         self._timers: dict[str, ctypes.c_void_p] = {}
         self._first = clock.now()
 
-    def set(self, election: str, fence_at: Instant) -> None:
-        """Have this process killed when either clock reaches `fence_at`, instead of an earlier deadline.
+    def set(self, election: str, kill_at: Instant) -> None:
+        """Have this process killed when either clock reaches `kill_at`, instead of an earlier deadline.
 
         Raises:
             GuardError: The kernel gives no timer; nothing may start.
         """
         # Not `or`: the kernel's first timer has the id 0, and is false.
         timer = self._timers[election] if election in self._timers else self._create(election)
-        at = self._on_boottime(fence_at) + _ROUND_UP
+        at = self._on_boottime(kill_at) + _ROUND_UP
         # Zero would switch the timer off; a deadline that has passed must fire.
         whole = max(int(at * 1e9), 1)
         setting = _Itimerspec(_Timespec(0, 0), _Timespec(whole // 10**9, whole % 10**9))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from leaderd.changes import Change
 from leaderd.clock import Clock
 from leaderd.core import actions as a
 from leaderd.core.events import Event, Fenced, GuardArmed, GuardLost
@@ -37,6 +38,10 @@ class StopLike(Protocol):
     def fine(self) -> tuple[int, ...]:
         """Exit codes that mean stopped."""
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Variables beside those of the hook contract."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmOrder:
@@ -63,7 +68,7 @@ class GuardLink:
         clock: For the kernel timers.
         post: Gets events with the name of their election; "" means all of them.
         on_shutdown: The guard wants everything stopped.
-        on_reload: The guard was told to reload.
+        on_reload: Gets what has changed in the configuration.
     """
 
     def __init__(
@@ -72,7 +77,7 @@ class GuardLink:
         clock: Clock,
         post: Callable[[str, Event], None],
         on_shutdown: Callable[[], None],
-        on_reload: Callable[[], None],
+        on_reload: Callable[[Sequence[Change]], None],
     ) -> None:
         sock.setblocking(False)
         # Hooks must not keep the link open: its end is how each side learns of the other's death.
@@ -103,11 +108,11 @@ class GuardLink:
                     raise InvariantError("the guard cannot be armed without an order")
                 # The timer first: if we were stopped in between, it must already run.
                 self._tokens[election] = action.token
-                self._deadman.set(election, action.lease.fence_at)
+                self._deadman.set(election, _deadlines(action.lease).kill_at)
                 self._send(_arm(election, action, order))
             case a.ExtendLease():
                 if self._tokens.get(election) == action.token and self._deadman.armed(election):
-                    self._deadman.set(election, action.lease.fence_at)
+                    self._deadman.set(election, _deadlines(action.lease).kill_at)
                 self._send(wire.Extend(election, action.token, _deadlines(action.lease)))
             case a.ReportStopping():
                 self._send(wire.Stopping(election, action.token))
@@ -134,25 +139,40 @@ class GuardLink:
             loop.remove_writer(self._socket)
         self._post("", GuardLost())
 
+    async def show_life(self, every: float) -> None:
+        """Tell the guard every so many seconds that this loop runs; for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            # To a guard that is stopped, not once more for each time that it did not hear.
+            if not self._unsent:
+                self._send(wire.Alive())
+            due = loop.create_future()
+            timer = loop.call_later(every, due.set_result, None)
+            try:
+                await due
+            finally:
+                timer.cancel()
+
     async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:
             return await loop.sock_recv(self._socket, wire.MAX_PACKET)
         except OSError:
             return b""
 
-    def _take_in(self, message: wire.Message | wire.Answer) -> None:
+    def _take_in(self, message: wire.Message | wire.Alive | wire.Answer) -> None:
         match message:
             case wire.Armed():
                 self._post(message.election, GuardArmed(message.token))
-            case wire.Fenced():
-                # The guard has done all it can, and nothing of the term is ours any more: dying at
-                # `fence_at` would only take the other elections down.
+            case wire.Fencing():
+                # All that was ours of the term has been killed, and the rest is the guard's: dying for it
+                # would only take the other elections down.
                 self._clear(message.election, message.token)
+            case wire.Fenced():
                 self._post(message.election, Fenced(message.token, message.clean, message.detail))
             case wire.Shutdown():
                 self._on_shutdown()
             case wire.Reload():
-                self._on_reload()
+                self._on_reload(message.changes)
             case _:
                 raise GuardError(f"the guard sent {type(message).__name__}")
 
@@ -160,7 +180,7 @@ class GuardLink:
         if self._tokens.get(election) == token:
             self._deadman.clear(election)
 
-    def _send(self, message: wire.Message) -> None:
+    def _send(self, message: wire.Message | wire.Alive) -> None:
         self._unsent.append(wire.encode(message))
         self._flush()
 
@@ -193,6 +213,8 @@ def _arm(election: str, action: a.ArmGuard, order: ArmOrder) -> wire.Arm:
         election, action.token, _deadlines(action.lease), action.holder_revision,
         wire.ReleaseKeys(order.holder_key, released, order.key, f"{action.lease.id:x}"),
         action.record.encode(),
-        tuple(wire.Stop(stop.resource, stop.argv, stop.timeout, stop.fine) for stop in order.stops),
+        tuple(
+            wire.Stop(stop.resource, stop.argv, stop.timeout, stop.fine, stop.env) for stop in order.stops
+        ),
         order.env,
     )

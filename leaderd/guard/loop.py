@@ -10,16 +10,31 @@ import math
 import os
 import select
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict
 
+from leaderd.changes import Change
 from leaderd.errors import GuardError
 from leaderd.guard import children, kernel
 from leaderd.guard.cleanup import Tools
 from leaderd.guard.custody import Custody
 from leaderd.guard.fence import Watchdogs
+from leaderd.guard.notify import Notifier
 from leaderd.guard.process import AgentProcess, Restarts, start_agent
+from leaderd.guard.reload import Reloader
 from leaderd.guard.signals import Signals
-from leaderd.guard.wire import MAX_PACKET, Answer, Armed, Fenced, Reload, Shutdown, decode, encode
+from leaderd.guard.wire import (
+    MAX_PACKET,
+    Alive,
+    Answer,
+    Armed,
+    Fenced,
+    Fencing,
+    Reload,
+    Shutdown,
+    decode,
+    encode,
+)
 from leaderd.guard.worker import Workers
 from leaderd.instant import Instant
 from leaderd.plan import Plan
@@ -33,6 +48,9 @@ _SWEEP_TIME = 1.0
 # has closed its link already, this long.
 _SHUTDOWN_TIME = 15.0
 _LEAVE_TIME = 2.0
+# An agent that is starting up may be silent for so many seconds, and then for so many of its beats.
+_START_TIME = 30.0
+_SILENCE = 3.0
 # A dying process closes its files a moment before it can be reaped, seconds.
 _LAST_BREATH = 0.02
 # More than the link holds, so that whatever was sent before a wait is heard after it.
@@ -49,11 +67,13 @@ class Guard:
         tools: For clean-ups, and for itself.
         workers: For whatever takes time.
         watchdogs: The devices.
+        notifier: Tells the service manager.
+        reread: The command that reads the configuration again.
     """
 
     def __init__(
         self, plan: Plan, lock: int, agent: tuple[str, ...], tools: Tools, workers: Workers,
-        watchdogs: Watchdogs,
+        watchdogs: Watchdogs, notifier: Notifier, reread: Sequence[str] = (),
     ) -> None:
         self._plan = plan
         self._lock = lock
@@ -63,8 +83,10 @@ class Guard:
         self._journal = tools.journal
         self._workers = workers
         self._watchdogs = watchdogs
+        self._notifier = notifier
         elections = {election.name: election for election in plan.elections}
         self._custody = Custody(tools, elections, workers, watchdogs, self._tell)
+        self._reloader = Reloader(reread, workers, self._clock, self._log, self._adopt)
         self._restarts = Restarts()
         self._agent: AgentProcess | None = None
         self._agent_code = 0
@@ -115,7 +137,7 @@ class Guard:
         self._starts += 1
         payload = {
             "plan": asdict(self._plan), "recovery": self._custody.recovery(), "guard_pid": os.getpid(),
-            "agent_starts": self._starts,
+            "agent_starts": self._starts, "beat": self._notifier.beat,
         }
         try:
             agent = start_agent(self._command, payload, self._lock, self._clock.now())
@@ -193,6 +215,8 @@ class Guard:
             waits.append(_SLICE)
         if self._agent is not None and self._agent.closed_at is not None:
             waits.append(_LAST_BREATH)
+        if (left := self._notifier.left(now)) is not None:
+            waits.append(left)
         return max(0.0, min(waits)) if waits else None
 
     def _reap(self) -> None:
@@ -212,15 +236,23 @@ class Guard:
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP:
-            self._tell(Reload())
+            if self._shutdown_at is None:
+                self._reloader.begin(self._plan)
         elif number in (signal.SIGTERM, signal.SIGINT):
             if self._shutdown_at is not None:
                 self._end_agent("second signal to end")
                 return
             self._log.info("shutting down", signal=signal.Signals(number).name)
+            self._notifier.stopping()
             self._shutdown_at = self._clock.now()
             self._start_at = None
             self._tell(Shutdown())
+
+    def _adopt(self, plan: Plan, changes: tuple[Change, ...]) -> None:
+        self._plan = plan
+        self._log.change(plan.log, plan.log_level)
+        self._custody.adopt(plan)
+        self._tell(Reload(changes))
 
     def _hear(self) -> None:
         """Hear all that the agent has said so far; not for ever, if it should never fall silent."""
@@ -245,7 +277,12 @@ class Guard:
         except GuardError as error:
             self._end_agent(str(error))
             return
-        if isinstance(message, Armed | Fenced | Shutdown | Reload):
+        if isinstance(message, Alive):
+            if self._agent is not None:
+                self._agent.heard_at = self._clock.now()
+            self._notifier.ready()
+            return
+        if isinstance(message, Armed | Fencing | Fenced | Shutdown | Reload):
             self._end_agent(f"sent {type(message).__name__}")
             return
         self._custody.hear(message)
@@ -256,6 +293,14 @@ class Guard:
         if self._sweep_until is not None:
             self._sweep(now)
         self._custody.tick(now)
+        self._notifier.feed(now, well=self._well(now))
+
+    def _well(self, now: Instant) -> bool:
+        """Return whether the agent shows life; where there is none just now, this loop is what counts."""
+        if (agent := self._agent) is None:
+            return True
+        heard = agent.heard_at or agent.started_at.plus(_START_TIME)
+        return now.held_since(heard) <= _SILENCE * self._notifier.beat
 
     def _verdict(self, agent: AgentProcess, now: Instant) -> str:
         """Return why the agent must be killed, or ""."""

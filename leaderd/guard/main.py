@@ -5,6 +5,7 @@ workers, so that the loop is always about to look at the clock again.
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from leaderd.guard.fence import FenceTools, Watchdogs
 from leaderd.guard.journal import Journal
 from leaderd.guard.log import Log
 from leaderd.guard.loop import Guard
+from leaderd.guard.notify import Manager, Notifier, take_manager
 from leaderd.guard.worker import Workers
 from leaderd.plan import Plan
 
@@ -29,7 +31,7 @@ class GuardSettings:
 
 
 def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None = None) -> int:
-    """Run as `--plan-fd N --lock-fd M`; the plan is JSON, alone or as {"plan": …}."""
+    """Run as `--plan-fd N --lock-fd M`; the plan is JSON, alone or as {"plan": …, "reread": [command]}."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Our own starter is the only caller: argparse would cost the guard half a megabyte for nothing.
     given = dict(zip(words[::2], map(int, words[1::2]), strict=True))
@@ -46,7 +48,11 @@ def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None 
         return 1
     tools = Tools(plan.node, plan.state_dir, plan.etcd, settings.fence, journal, BootClock(), log)
     workers = Workers(log, {lock})
-    return Guard(plan, lock, settings.agent, tools, workers, Watchdogs(log, settings.fence)).run()
+    # Below `leaderd exec` the manager's socket is the command's affair.
+    notifier = Notifier(Manager() if "exec" in fields else take_manager(os.environ))
+    watchdogs = Watchdogs(log, settings.fence)
+    reread = tuple(fields.get("reread", ()))
+    return Guard(plan, lock, settings.agent, tools, workers, watchdogs, notifier, reread).run()
 
 
 if __name__ == "__main__":

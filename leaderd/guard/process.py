@@ -46,6 +46,7 @@ class AgentProcess:
         pid: Process and process group.
         link: The guard's end of the link.
         started_at: When it was started.
+        heard_at: When it last showed that its loop runs; None until it first did.
         killed: SIGKILL was sent, or it was reaped.
         closed_at: When the end of the link was seen.
     """
@@ -53,6 +54,7 @@ class AgentProcess:
     pid: int
     link: socket.socket
     started_at: Instant
+    heard_at: Instant | None = None
     killed: bool = False
     closed_at: Instant | None = None
 

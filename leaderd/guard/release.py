@@ -57,6 +57,24 @@ def release(plan: EtcdPlan, order: Arm, until: Instant, clock: Clock) -> str:
     return "; ".join(problems) or "no endpoint"
 
 
+def reach(plan: EtcdPlan, endpoint: str, timeout: float) -> str:
+    """Try the way that a release would take, without changing anything; for `leaderd doctor`.
+
+    Args:
+        plan: How to reach etcd.
+        endpoint: Of the plan.
+        timeout: For each answer, in seconds.
+
+    Returns:
+        Why a release would not get through here, or "".
+    """
+    try:
+        _Gateway(plan, endpoint, timeout).greet()
+    except (OSError, HTTPException, EtcdError, ValueError, KeyError) as error:
+        return str(error)
+    return ""
+
+
 class _Gateway:
     """One attempt at one endpoint."""
 
@@ -79,15 +97,31 @@ class _Gateway:
             EtcdError: Etcd said no.
         """
         try:
-            self._http.connect()
-            # Requests and answers are single small segments.
-            self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._plan.user:
-                self._authenticate()
+            self._connect()
             self._call("/v3/kv/txn", _transaction(order))
             self._revoke(int(order.release.lease, 16))
         finally:
             self._http.close()
+
+    def greet(self) -> None:
+        """Connect as for a release, and send a transaction that does nothing.
+
+        Raises:
+            OSError, HTTPException: No answer.
+            EtcdError: Etcd said no.
+        """
+        try:
+            self._connect()
+            self._call("/v3/kv/txn", {})
+        finally:
+            self._http.close()
+
+    def _connect(self) -> None:
+        self._http.connect()
+        # Requests and answers are single small segments.
+        self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._plan.user:
+            self._authenticate()
 
     def _authenticate(self) -> None:
         with open(self._plan.password_file, encoding="utf-8") as file:
@@ -119,7 +153,8 @@ def _transaction(order: Arm) -> dict[str, Any]:
     """Return the transaction of rule R5.
 
     The compare guards the record alone: our own key may be deleted whoever holds by now, also
-    when an earlier try has succeeded without our hearing of it.
+    when an earlier try has succeeded without our hearing of it. By its revision and by its text: in an
+    etcd that was restored, another term's record may have the revision that ours had.
     """
     keys = order.release
     delete = {"request_delete_range": {"key": _base64(keys.key)}}
@@ -127,6 +162,9 @@ def _transaction(order: Arm) -> dict[str, Any]:
         "compare": [{
             "key": _base64(keys.holder_key), "target": "MOD", "result": "EQUAL",
             "mod_revision": str(order.holder_revision),
+        }, {
+            "key": _base64(keys.holder_key), "target": "VALUE", "result": "EQUAL",
+            "value": _base64(order.record),
         }],
         "success": [
             {"request_put": {"key": _base64(keys.holder_key), "value": _base64(keys.holder_value)}},

@@ -21,6 +21,8 @@ class Signals:
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in _NUMBERS:
             signal.signal(number, lambda *_: None)
+        # Whoever started us may have kept back what came before there was a handler.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NUMBERS)
 
     def take(self) -> bytes:
         """Return the numbers of the signals since the last time."""

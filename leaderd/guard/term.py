@@ -129,7 +129,7 @@ def next_deadline(term: Term) -> Instant | None:
     """Return when `judge` will turn against the agent; None while nothing runs."""
     if term.phase is Phase.ARMED:
         return term.deadlines.stop_at.plus(LATE_AFTER)
-    return term.deadlines.fence_at if term.phase is Phase.STOPPING else None
+    return term.deadlines.kill_at if term.phase is Phase.STOPPING else None
 
 
 class Duty(Enum):
@@ -150,16 +150,22 @@ def orphaned(term: Term) -> Duty:
     return Duty.RELEASE if term.phase is Phase.STOPPED else Duty.NOTHING
 
 
-def feeds(term: Term, now: Instant) -> bool:
+def feeds(term: Term, now: Instant, seconds: float) -> bool:
     """Return whether the watchdog device may be fed for this term's sake.
 
-    For one from before a boot it may: another boot would not help, and other elections share the device.
+    It may while the reset would come by `expires_at` even if this feeding were the last. For a term
+    from before a boot it may anyway: another boot would not help, and other elections share the device.
+
+    Args:
+        term: The term.
+        now: Fresh clocks.
+        seconds: How long after its last feeding the device resets the machine.
     """
     if term.phase is Phase.STOPPED or term.rebooted:
         return True
-    if term.failed or term.phase is Phase.UNCLEAN:
+    if term.failed or term.phase is Phase.UNCLEAN or now.left_until(term.deadlines.fence_at) <= 0:
         return False
-    return now.left_until(term.deadlines.fence_at) > 0
+    return now.left_until(term.deadlines.expires_at) >= seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +186,7 @@ def steps(term: Term, fence: tuple[str, ...], now: Instant) -> tuple[Step, ...]:
     """Return the steps by which the guard brings a term down, each with its deadline.
 
     The stop commands have until `fence_at`; from there the configured steps share the time up to
-    `expires_at`, or as much from now when that is past. When nothing stronger than `kill` follows, the
+    `expires_at`, or `kill_time` from now when that is past. When nothing stronger than `kill` follows, the
     last round of stops may take what its time-outs allow: giving up earlier would help nobody. So may the
     first round of a term that an earlier run has left. A boot has done all that fencing can do.
     """
@@ -193,5 +199,7 @@ def steps(term: Term, fence: tuple[str, ...], now: Instant) -> tuple[Step, ...]:
         return (*first, Step("kill", begin.plus(patience)))
     # At least one round of stops comes before anything that cannot be taken back.
     kinds = fence if first else tuple(dict.fromkeys(("kill", *fence)))
-    share = (term.deadlines.expires_at.raw - term.deadlines.fence_at.raw) / len(kinds)
+    kill_time = term.deadlines.expires_at.raw - term.deadlines.fence_at.raw
+    left = begin.left_until(term.deadlines.expires_at)
+    share = (left if left > 0 else kill_time) / len(kinds)
     return (*first, *(Step(kind, begin.plus(share * (i + 1))) for i, kind in enumerate(kinds)))

@@ -4,8 +4,8 @@ Messages of a term carry its token and absolute instants, never durations (rule 
 lay in the socket while its reader was stopped still means what it meant. End of file says that the
 other side is dead.
 
-    agent → guard   arm, extend, stopping, disarm, forget, fence
-    guard → agent   armed, fenced, shutdown, reload
+    agent → guard   arm, extend, stopping, disarm, forget, fence, alive
+    guard → agent   armed, fencing, fenced, shutdown, reload
 
 Source: docs/design.md R13 and §3; unix(7) on SOCK_SEQPACKET.
 """
@@ -15,11 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from leaderd.changes import Change
 from leaderd.errors import GuardError
 from leaderd.instant import Instant
 
 # More than the kernel's default send buffer takes at once; a longer packet would be cut, so it is refused.
 MAX_PACKET = 256 * 1024
+# An agent whose stop lasts until `fence_at` has this long to say how it ended before it is killed for it,
+# in seconds, and at most this share of the time that the killing may take.
+LAST_WORD = 0.1
+LAST_WORD_SHARE = 0.25
 
 
 class Deadlines(NamedTuple):
@@ -29,15 +34,25 @@ class Deadlines(NamedTuple):
     fence_at: Instant
     expires_at: Instant
 
+    @property
+    def kill_at(self) -> Instant:
+        """When the agent itself is killed, with everything it leads: neither heard of by the guard nor done.
+
+        By guard and kernel alike. What is left of `kill_time` is enough for it to be dead.
+        """
+        kill_time = self.expires_at.raw - self.fence_at.raw
+        return self.fence_at.plus(min(LAST_WORD, LAST_WORD_SHARE * kill_time))
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One stop command. `timeout` in seconds; `fine` are the exit codes that mean stopped."""
+    """One stop command. `timeout` in seconds; `fine` are the exit codes that mean stopped; `env` is added."""
 
     resource: str
     argv: tuple[str, ...]
     timeout: float
     fine: tuple[int, ...] = (0, 7)
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +139,7 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The agent stops the term by itself: wait for it until `fence_at`."""
+    """The agent stops the term by itself: wait for it until `kill_at`."""
 
     election: str
     token: int
@@ -163,6 +178,14 @@ class Armed:
 
 
 @dataclass(frozen=True, slots=True)
+class Fencing:
+    """The term is the guard's from now on: the agent must not be killed for it any more."""
+
+    election: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fenced:
     """The escalation has ended. `clean`: every stop succeeded; `detail` is one line for people."""
 
@@ -179,19 +202,28 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Read the configuration again."""
+    """The configuration has changed, in what is safe to change; the guard has taken it over already."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The agent's loop runs; said now and then where a service manager wants to know."""
 
 
 Message = Arm | Extend | Stopping | Disarm | Forget | Fence
-Answer = Armed | Fenced | Shutdown | Reload
+Answer = Armed | Fencing | Fenced | Shutdown | Reload
 
-_PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed]] = {
+_PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed | Fencing]] = {
     "stopping": Stopping, "disarm": Disarm, "forget": Forget, "fence": Fence, "armed": Armed,
+    "fencing": Fencing,
 }
+_BARE: dict[str, type[Alive | Shutdown]] = {"alive": Alive, "shutdown": Shutdown}
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
 
 
-def encode(message: Message | Answer) -> bytes:
+def encode(message: Message | Alive | Answer) -> bytes:
     """Return the packet of a message.
 
     Raises:
@@ -203,7 +235,7 @@ def encode(message: Message | Answer) -> bytes:
     return packet
 
 
-def decode(packet: bytes) -> Message | Answer:
+def decode(packet: bytes) -> Message | Alive | Answer:
     """Read a packet.
 
     Raises:
@@ -214,10 +246,10 @@ def decode(packet: bytes) -> Message | Answer:
         kind = fields["type"]
         if kind == "arm":
             return Arm.read(fields)
-        if kind == "shutdown":
-            return Shutdown()
+        if kind in _BARE:
+            return _BARE[kind]()
         if kind == "reload":
-            return Reload()
+            return Reload(tuple(Change(tuple(map(str, path)), value) for path, value in fields["changes"]))
         election, token = str(fields["election"]), int(fields["token"])
         if kind == "extend":
             return Extend(election, token, _deadlines(fields))
@@ -228,9 +260,11 @@ def decode(packet: bytes) -> Message | Answer:
         raise GuardError(f"not a message: {packet[:200]!r}: {error!r}") from error
 
 
-def _fields(message: Message | Answer) -> dict[str, Any]:
-    if isinstance(message, Shutdown | Reload):
+def _fields(message: Message | Alive | Answer) -> dict[str, Any]:
+    if isinstance(message, Alive | Shutdown):
         return {"type": type(message).__name__.lower()}
+    if isinstance(message, Reload):
+        return {"type": "reload", "changes": message.changes}
     if isinstance(message, Arm):
         return {"type": "arm", **message.fields()}
     head = {"election": message.election, "token": message.token}
@@ -252,5 +286,5 @@ def _deadlines(fields: Mapping[str, Any]) -> Deadlines:
 def _stop(fields: Mapping[str, Any]) -> Stop:
     return Stop(
         str(fields["resource"]), tuple(map(str, fields["argv"])), float(fields["timeout"]),
-        tuple(map(int, fields["fine"])),
+        tuple(map(int, fields["fine"])), {str(name): str(value) for name, value in fields["env"].items()},
     )

@@ -1,7 +1,8 @@
 """What a resource is, and what a term tells it."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from leaderd.core.lease import Lease
@@ -36,12 +37,14 @@ class StopCommand:
         argv: Program and arguments, run without a shell.
         timeout: Seconds.
         fine: Exit codes that mean stopped.
+        env: Variables beside those of the hook contract.
     """
 
     resource: str
     argv: tuple[str, ...]
     timeout: float
     fine: tuple[int, ...] = (0, 7)
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -1,26 +1,35 @@
 """Makes the resources of an election from its plan."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_interface
+from typing import TYPE_CHECKING
 
 from leaderd.clock import Clock
 from leaderd.core.events import Event
 from leaderd.core.lease import Timing
 from leaderd.errors import InvariantError
 from leaderd.plan import ElectionPlan, ResourcePlan
+from leaderd.resources import systemd
 from leaderd.resources.attached import STREAMS, Attached
 from leaderd.resources.base import Resource
 from leaderd.resources.check import HealthCheck
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.group import ResourceGroup
 from leaderd.resources.lifetime import Lifetimes
+from leaderd.resources.mount import Mount
+from leaderd.resources.mountspec import MountSpec
 from leaderd.resources.notify import Notifier
+from leaderd.resources.ocf import Ocf, OcfAgent
 from leaderd.resources.process import Process, ProcessSpec
 from leaderd.resources.ready import Ready
 from leaderd.resources.runner import HookRunner, Measure
-from leaderd.resources.script import Script
+from leaderd.resources.script import Calls, Script
+
+if TYPE_CHECKING:
+    from leaderd.resources.vip import Vip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +63,47 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs an election's commands."""
+    """What runs an election's commands; `vips` by name."""
 
     group: ResourceGroup
-    notifier: Notifier | None
-    check: HealthCheck | None
+    notifier: Notifier
+    check: HealthCheck
+    vips: Mapping[str, "Vip"]
+
+    def change(self, plan: ElectionPlan) -> None:
+        """Go on with what a reload may change."""
+        self.notifier.change(plan.notify)
+        self.check.change(plan.check)
+        for resource in plan.resources:
+            if resource.name in self.vips:
+                self.vips[resource.name].announce_every(resource.settings["announce_interval"])
 
 
 def build(plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]) -> Parts:
-    """Return the resource group of an election, its notifier and its check, if it has them."""
+    """Return the resource group of an election, its notifier and its check."""
     runner = site.runner(plan.name, site.pods)
     lifetimes = Lifetimes()
-    resources = [
-        _vip(resource, plan, site, lifetimes) if resource.type == "vip"
-        else _resource(resource, plan, site, runner)
-        for resource in plan.resources
-    ]
+    vips = {each.name: _vip(each, plan, site, lifetimes) for each in plan.resources if each.type == "vip"}
+    resources = [vips.get(each.name) or _resource(each, plan, site, runner) for each in plan.resources]
     group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods, site.log)
     name, clock, log = plan.name, site.clock, site.log
     # Processes that belong to no election: the guard's fencing of this one must not take them.
     aside = Pods("", clock, log)
-    notifier = Notifier(name, plan.notify, clock, log, site.runner(name, aside)) if plan.notify else None
-    check = HealthCheck(name, plan.check, clock, log, site.runner(name, aside), post) if plan.check else None
-    return Parts(group, notifier, check)
+    notifier = Notifier(name, plan.notify, clock, log, site.runner(name, aside))
+    check = HealthCheck(name, plan.check, clock, log, site.runner(name, aside), post)
+    return Parts(group, notifier, check, vips)
 
 
 def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Resource:
     match resource.type:
         case "script":
-            return _script(resource, plan, site, runner)
+            return _called(resource, _script(resource), plan, site, runner)
+        case "systemd":
+            return _called(resource, systemd.calls(resource.settings["unit"]), plan, site, runner)
+        case "mount":
+            return _mount(resource, plan, site, runner)
+        case "ocf":
+            return _ocf(resource, plan, site, runner)
         case "process":
             process = _process(resource, site, runner)
             link = resource.settings.get("link")
@@ -101,18 +122,24 @@ def _process(resource: ResourcePlan, site: Site, runner: HookRunner) -> Process:
     return Process(resource.name, spec, clock=site.clock, runner=runner)
 
 
-def _script(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Script:
+def _script(resource: ResourcePlan) -> Calls:
     settings = resource.settings
     verbs = ("start", "stop", "monitor")
     if command := settings.get("command"):
         commands = {verb: (*command, verb) for verb in verbs}
     else:
         commands = {verb: tuple(settings[verb]) for verb in verbs if settings.get(verb)}
+    return Calls(commands, contain=settings.get("contain", False))
+
+
+def _called(
+    resource: ResourcePlan, calls: Calls, plan: ElectionPlan, site: Site, runner: HookRunner
+) -> Script:
+    settings = resource.settings
     return Script(
         resource.name,
-        commands,
+        calls,
         monitor_interval=settings.get("monitor_interval", 0.0),
-        contain=settings.get("contain", False),
         restart=settings.get("restart", 0),
         stop_timeout=plan.stop_timeout,
         clock=site.clock,
@@ -120,7 +147,30 @@ def _script(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: Hook
     )
 
 
-def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Lifetimes) -> Resource:
+def _ocf(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Ocf:
+    settings = resource.settings
+    return Ocf(
+        OcfAgent.named(settings["agent"], resource.name, settings["params"]),
+        monitor_interval=settings.get("monitor_interval"), restart=settings["restart"],
+        stop_timeout=plan.stop_timeout, clock=site.clock, runner=runner,
+    )
+
+
+def _mount(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Mount:
+    settings = resource.settings
+    spec = MountSpec(
+        device=settings["device"], target=settings["target"], fstype=settings["fstype"],
+        options=settings["options"], private=settings["private"],
+        record=f"{site.state_dir}/mounts/{plan.name}/{resource.name}",
+        outside=os.readlink("/proc/self/ns/mnt"),
+    )
+    return Mount(
+        resource.name, spec, monitor_interval=settings["monitor_interval"], restart=settings["restart"],
+        stop_timeout=plan.stop_timeout, clock=site.clock, runner=runner,
+    )
+
+
+def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Lifetimes) -> "Vip":
     # Only here: pyroute2 takes 0.2 s to import, and most elections have no address.
     from leaderd.resources.hold import KernelThread, Setup
     from leaderd.resources.vip import Vip

@@ -25,8 +25,12 @@ from leaderd.resources.keeper import MAIN
 from leaderd.resources.waiting import done_by
 
 _ROOT = str(Path(__file__).resolve().parents[2])
-_LAUNCH = "import sys; sys.path.append(sys.argv[1]); from leaderd.resources.pod import main; main()"
-_PYTHON = (sys.executable, "-I", "-S", "-c", _LAUNCH, _ROOT)
+_LAUNCH = "import sys; sys.path.append(sys.argv[1]); from leaderd.resources.{} import main; sys.exit(main())"
+
+
+def helper(module: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command that runs one of our helper programs, without the site's packages."""
+    return (sys.executable, "-I", "-S", "-c", _LAUNCH.format(module), _ROOT, *arguments)
 
 
 class Log(Protocol):
@@ -38,7 +42,7 @@ class Log(Protocol):
 
 def once(argv: Sequence[str]) -> tuple[str, ...]:
     """Return the command that runs `argv` in a PID namespace of its own, for the guard."""
-    return (*_PYTHON, "once", *argv)
+    return helper("pod", "once", *argv)
 
 
 class Run:
@@ -91,7 +95,7 @@ class Pod:
         with theirs:
             # The election's name is how the guard finds what belongs to one election.
             self._process = subprocess.Popen(
-                [*_PYTHON, mode, str(os.getpid())],
+                helper("pod", mode, str(os.getpid())),
                 stdin=theirs.fileno(),
                 env={**hookenv.inherited(), "LEADERD_ELECTION": election},
             )
@@ -99,6 +103,11 @@ class Pod:
         self._watch = os.pidfd_open(self._process.pid)
         loop.add_reader(self._link, self._receive)
         loop.add_reader(self._watch, self._bury)
+
+    @property
+    def pid(self) -> int:
+        """Its process, as the host sees it."""
+        return self._process.pid
 
     def alive(self) -> bool:
         """Return whether it serves, as far as can be known."""
@@ -244,6 +253,10 @@ class Pods:
             raise ResourceError("the process that runs hooks did not start in time")
         pod.ready.result()
         return pod
+
+    def contained_pid(self) -> int:
+        """Return a process that shares the mounts of the term's pod; 0, which is none, without one."""
+        return self._contained[-1].pid if self._contained else 0
 
     def lost(self) -> "asyncio.Future[None] | None":
         """Return what tells that the term's pod has ended, or None when there is no pod."""

@@ -24,6 +24,9 @@ class Output:
         clock: For the windows.
         tell: Called with each line.
         left_out: Called with the number of lines and bytes that a flood made us leave out.
+
+    Attributes:
+        last: The last line with anything in it.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Output:
         self._clock = clock
         self._tell = tell
         self._left_out = left_out
+        self.last = ""
         self._line = bytearray()
         self._cut = 0
         self._torn = False
@@ -98,7 +102,9 @@ class Output:
         else:
             self._allowance -= 1
             more = f" … ({self._cut} bytes more)" if self._cut else ""
-            self._tell(readable(bytes(self._line)) + more)
+            text = readable(bytes(self._line)) + more
+            self.last = text.strip() or self.last
+            self._tell(text)
         self._line.clear()
         self._cut = 0
 

@@ -65,6 +65,9 @@ class HookRunner:
         log: Takes the hooks' output.
         pods: The processes that run them.
         measure: Takes election, name, action, seconds and `failed` of every run.
+
+    Attributes:
+        said: The last line that the last one wrote.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class HookRunner:
     ) -> None:
         self.pods = pods
         self._measure = measure
+        self.said = ""
         self._election = election
         self._node = node
         self._state_dir = state_dir
@@ -116,6 +120,7 @@ class HookRunner:
         left = self._clock.now().left_until(deadline)
         # Until then it has time; from then to `deadline` it is being ended.
         term_at = deadline.plus(-min(GRACE_LIMIT, left * GRACE_SHARE))
+        self.said = ""
         try:
             if left <= 0:
                 raise ResourceError("no time was left for it")
@@ -126,6 +131,7 @@ class HookRunner:
             finally:
                 if output:
                     output.drain()
+                    self.said = output.last
         except OSError as error:
             raise ResourceError(f"{hook.name}: {hook.action}: {error.strerror}") from error
         except ResourceError as error:

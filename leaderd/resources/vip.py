@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from leaderd.core.lease import Lease
 from leaderd.errors import ResourceError
@@ -18,8 +19,6 @@ from leaderd.resources.base import StopCommand, Term
 from leaderd.resources.hold import Hold, Setup
 from leaderd.resources.scout import Scout
 
-# The keeping itself is driven by events; this is how often the group asks whether it has failed, seconds.
-MONITOR_INTERVAL = 0.5
 _FOREIGN = "is configured without a lifetime, so by another tool"
 
 
@@ -33,7 +32,8 @@ class Vip:
     """
 
     kind = "vip"
-    monitor_interval = MONITOR_INTERVAL
+    # Nothing to ask for: the kernel tells, and `ended` passes it on.
+    monitor_interval = 0.0
     # What is removed is put back as it happens; what is lost for good is not to be had again here.
     restarts = 0
 
@@ -85,11 +85,18 @@ class Vip:
     async def monitor(self, term: Term) -> None:
         """Tell whether the addresses were lost for good."""
         del term
-        if self._hold is not None and self._hold.failure:
-            raise ResourceError(f"{self.name}: {self._hold.failure}")
+        if self._hold is not None and self._hold.failed.done():
+            raise ResourceError(f"{self.name}: {self._hold.failed.result()}")
 
-    def ended(self) -> None:
-        """Nothing: the monitor tells."""
+    def ended(self) -> asyncio.Future[str] | None:
+        """Return what is done as soon as the addresses are lost for good."""
+        return None if self._hold is None else self._hold.failed
+
+    def announce_every(self, interval: float) -> None:
+        """Announce in another rhythm, in seconds; also the addresses that are held."""
+        self._setup = replace(self._setup, announce_interval=interval)
+        if self._hold is not None:
+            self._hold.announce_every(interval)
 
     def extend(self, lease: Lease) -> None:
         """Let the kernel keep the addresses as long as this lease allows."""

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from leaderd.api.grpc import ApiServer
-from tests.api.fakes import FakeSource, plan
+from tests.api.fakes import FakeControl, FakeSource, plan
 from tests.faults.conftest import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
@@ -32,10 +32,15 @@ def source() -> FakeSource:
 
 
 @pytest.fixture
-async def served(source: FakeSource, tmp_path: Path) -> AsyncIterator[Path]:
-    """Serve `source`; gives the socket."""
+def control() -> FakeControl:
+    return FakeControl()
+
+
+@pytest.fixture
+async def served(source: FakeSource, control: FakeControl, tmp_path: Path) -> AsyncIterator[Path]:
+    """Serve `source` and `control`; gives the socket."""
     socket = tmp_path / "leaderd.sock"
-    task = asyncio.create_task(ApiServer(plan(socket), source).run())
+    task = asyncio.create_task(ApiServer(plan(socket), source, control).run())
     await until_served(socket)
     yield socket
     task.cancel()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from leaderd.api.messages import as_dict, status_message
+from leaderd.api.messages import VALID_STEP, Changes, as_dict, status_message
 from leaderd.clock import BootClock
 from leaderd.core.records import CandidateKey
 from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.report import Report
-from tests.api.fakes import FakeSource, plan
+from tests.api.fakes import FakeSource, election, plan
 
 ROOT = Path(__file__).parents[2]
 GENERATED = ("leaderd_pb2.py", "leaderd_pb2.pyi", "leaderd_pb2_grpc.py")
@@ -46,7 +46,7 @@ def test_both_protobuf_implementations_carry_the_whole_report(implementation: st
     script = (
         "from google.protobuf.internal import api_implementation\n"
         "from leaderd.api import grpc, client\n"
-        "from leaderd.api.messages import as_dict, status_message\n"
+        "from leaderd.api.messages import VALID_STEP, Changes, as_dict, status_message\n"
         "from tests.api.fakes import FakeSource\n"
         f"assert api_implementation.Type() == {implementation!r}\n"
         "report = FakeSource().report()\n"
@@ -61,6 +61,20 @@ def test_a_report_with_an_unknown_field_is_a_mistake_of_ours() -> None:
     """Not silently left out: the proto file has to learn it."""
     with pytest.raises(ValueError, match="surprise"):
         status_message({**FakeSource().report(), "surprise": 1})
+
+
+def test_one_message_serves_all_who_hear_of_a_change_in_time() -> None:
+    """And says of the lease never more than the report did; a change is another message."""
+    changes = Changes()
+    first = changes.message("a", election(valid_for=3.94))
+    assert changes.message("a", election(valid_for=3.91)) is first
+    assert 3.94 - VALID_STEP <= first.election.valid_for <= 3.91
+    assert changes.message("a", election("web", valid_for=3.91)) is not first
+    assert changes.message("a", election(valid_for=3.91, token=7)).election.token == 7
+    assert changes.message("a", election(valid_for=-0.01)).election.valid_for == -VALID_STEP
+    assert changes.message("a", election(valid_for=0.0)).election.valid_for == 0
+    with pytest.raises(ValueError, match="surprise"):
+        changes.message("a", {**election(), "surprise": 1})
 
 
 def test_what_is_not_reported_has_its_zero() -> None:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from leaderd.api.grpc import ApiServer
 from tests.api.conftest import until_served
-from tests.api.fakes import FakeSource, plan
+from tests.api.fakes import FakeControl, FakeSource, plan
 
 ROOT = Path(__file__).parents[2]
 CODES = {0, 1, 2, 4, 75}
@@ -40,12 +42,12 @@ def leaderd(
 
 
 @contextmanager
-def answering(source: FakeSource, socket: Path) -> Iterator[None]:
-    """Serve `source` from a thread of this process."""
+def answering(source: FakeSource, socket: Path, control: FakeControl | None = None) -> Iterator[None]:
+    """Serve `source` and `control` from a thread of this process."""
     ready, loop = threading.Event(), asyncio.new_event_loop()
 
     async def serve() -> None:
-        task = asyncio.create_task(ApiServer(plan(socket), source).run())
+        task = asyncio.create_task(ApiServer(plan(socket), source, control or FakeControl()).run())
         loop.cancel = task.cancel  # type: ignore[attr-defined]
         await until_served(socket)
         ready.set()
@@ -56,7 +58,9 @@ def answering(source: FakeSource, socket: Path) -> Iterator[None]:
     thread.start()
     try:
         assert ready.wait(30)
-        yield
+        # The log of the daemon is not the output of the command under test, though it is the same process.
+        with capture_logs():
+            yield
     finally:
         loop.call_soon_threadsafe(loop.cancel)  # type: ignore[attr-defined]
         thread.join(30)

@@ -1,12 +1,13 @@
 """`check`: the budget to scale, failover times, enforcers."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from leaderd.agent import timing_of
-from leaderd.cli.budget import draw, enforcers, failovers
+from leaderd.budget import draw, failovers, timing_of
 from leaderd.cli.main import run_command
+from leaderd.enforcers import enforcers
 from tests.cli.helpers import leaderd
 from tests.config.helpers import good, loaded
 
@@ -40,6 +41,16 @@ def test_a_right_configuration_is_drawn_and_exit_0(tmp_path: Path) -> None:
     assert "warning: election.db.resource.app.command: '/no/such/hook' is not there" in by_position.stdout
 
 
+def test_the_same_as_values(tmp_path: Path) -> None:
+    """With `-o json`: one object, for whoever checks the files of many nodes."""
+    found = json.loads(leaderd("check", "-o", "json", "-", stdin=CONFIG).stdout)
+    (db,) = found["elections"]
+    assert (db["name"], db["budget"]["stop_at"], db["budget"]["expires_at"]) == ("db", 6.2, 8.7)
+    assert {"cause": "node lost", "for": "≤ 10.7 s", "because": "the lease runs out"} in db["failovers"]
+    assert [row["alone"] for row in db["enforcers"]] == ["no", "yes"]
+    assert any("/no/such/hook" in text for text in found["warnings"])
+
+
 def test_a_terminal_that_knows_no_unicode(tmp_path: Path) -> None:
     """Question marks, but an answer."""
     result = leaderd("check", "-", stdin=CONFIG, env={"PYTHONIOENCODING": "ascii"})
@@ -49,7 +60,7 @@ def test_a_terminal_that_knows_no_unicode(tmp_path: Path) -> None:
 def test_a_wrong_one_is_exit_2_with_every_problem(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """On standard error, a line each."""
     config = tmp_path / "leaderd.toml"
-    config.write_text(CONFIG.replace("127.0.0.1:2379", "x").replace('"script"', '"mount"'))
+    config.write_text(CONFIG.replace("127.0.0.1:2379", "x").replace('"script"', '"teapot"'))
     assert run_command(["check", str(config)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

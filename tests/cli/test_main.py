@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import click
 import pytest
 
 from leaderd.cli.main import COMMANDS, cli, run_command
@@ -20,6 +21,14 @@ def test_every_command_has_help_with_an_example() -> None:
         assert command.name == name
         assert (command.epilog or "").startswith("Example: "), name
         assert command.get_help(context)
+        for each in command.commands.values() if isinstance(command, click.Group) else ():
+            assert (each.epilog or "").startswith("Example: "), each.name
+
+
+def test_every_command_is_in_the_contract() -> None:
+    """docs/interfaces.md, the table of commands."""
+    contract = (ROOT / "docs" / "interfaces.md").read_text()
+    assert [name for name in COMMANDS if f"`leaderd {name}" not in contract] == []
 
 
 def test_the_version_is_the_one_of_the_package() -> None:
@@ -101,6 +110,7 @@ def test_completion_itself_completes_commands() -> None:
     ("arguments", "banned"),
     [
         (["--help"], {"pydantic", "structlog", "grpc", "google.protobuf", "rich", "tomllib", "asyncio"}),
+        (["switchover", "--help"], {"pydantic", "structlog", "grpc", "google.protobuf", "rich", "asyncio"}),
         (["status", "--help"], {"pydantic", "structlog", "grpc", "google.protobuf", "rich", "asyncio"}),
         (
             ["status", "--socket", "/nope"],

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from leaderd.agent import timing_of
-from leaderd.cli.budget import enforcers, failovers
+from leaderd.budget import failovers, timing_of
+from leaderd.enforcers import enforcers
 from leaderd.plan import Plan
 from tests.config.helpers import MACHINE, good, loaded, problems
 

@@ -49,6 +49,12 @@ def test_a_record_comes_back_as_it_was_or_longer(record: HolderRecord) -> None:
         assert was - 1e-9 <= got <= was + 0.0011
 
 
+@given(RECORDS)
+def test_a_record_that_was_read_is_written_as_it_stood(record: HolderRecord) -> None:
+    """A release after a restart compares the text."""
+    assert HolderRecord.decode(record.encode()).encode() == record.encode()
+
+
 def test_a_record_without_a_drift_means_the_default() -> None:
     """INTERFACES §8 does not list it; 0.10 covers every slewing."""
     fields = json.loads(HolderRecord.held(7, "a", 0xA1, TEN).encode())

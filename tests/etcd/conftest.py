@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from leaderd.clock import BootClock
 from leaderd.core.actions import EndSession, GatherEvidence, Join, Release, Renew, TakeOver
-from leaderd.core.events import Event, Joined, Renewed, TookOver
+from leaderd.core.events import ControlChanged, Event, Joined, QueueChanged, Renewed, TookOver
 from leaderd.core.lease import Timing
 from leaderd.core.records import HolderRecord, Known, Snapshot, fencing_token
 from leaderd.etcd.client import EtcdClient
@@ -59,7 +59,7 @@ class Player:
     async def answer(self, action: StoreAction, *kinds: type[Event]) -> Any:
         """Perform an action and return its answer, which must be of one of these kinds."""
         self.store.perform(action)
-        event = await self.expect(Event, lambda e: not type(e).__name__.startswith("Queue"))
+        event = await self.expect(Event, lambda e: not isinstance(e, ControlChanged | QueueChanged))
         assert isinstance(event, kinds), event
         return event
 

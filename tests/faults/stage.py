@@ -18,8 +18,12 @@ class Stage(Trio):
     def __init__(self, cluster: Cluster, directory: Path, name: str, ttl: int = 5) -> None:
         super().__init__(cluster, directory, name, ttl=ttl)
         self.nodes = {}
+        self.nobody_holds(name, ttl)
+
+    def nobody_holds(self, name: str, ttl: int) -> None:
+        """Say so in the holder record of an election."""
         record = HolderRecord(1, "nobody", 1, "released", ttl, float(ttl), float(ttl), 0.1)
-        cluster.etcdctl("put", f"/leaderd/control/{name}/holder", record.encode())
+        self.cluster.etcdctl("put", f"/leaderd/control/{name}/holder", record.encode())
 
     @property
     def notes(self) -> Path:

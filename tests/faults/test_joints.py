@@ -38,6 +38,37 @@ def test_the_news_of_a_failed_stop_are_told_in_spite_of_the_fencing(stage: Stage
     wait_for("a clean stop and a new term", lambda: told.read_text().endswith("leader\n"), 30)
 
 
+@pytest.mark.parametrize("fault", ["revoked", "no etcd"])
+def test_a_hanging_stop_spares_the_others(stage: Stage, tmp_path: Path, fault: str) -> None:
+    """One is fenced, at `fence_at` and beyond; the agent lives on, and what else it leads goes on."""
+    resource = hook(tmp_path / "hook", "[ $1 != stop ] || [ $LEADERD_REASON = startup ] || sleep 600")
+    other = f"{stage.name}-other"
+    stage.nobody_holds(other, 60)
+    node = stage.add_text("a", (
+        f'[[election]]\nname = "{stage.name}"\nttl = 5\n'
+        f'[[election.resource]]\nname = "r"\ntype = "script"\ncommand = [{resource}]\n'
+        f'[[election]]\nname = "{other}"\nttl = 60\n'
+        f'[[election.resource]]\nname = "r"\ntype = "script"\nstart = ["true"]\nstop = ["true"]\n'
+    ))
+    stage.wait_state(node, "leader")
+    wait_for("the other to lead", lambda: stage.report(node, 1)["state"] == "leader", 20)
+    token, agent = stage.report(node, 1)["token"], node.agent
+    if fault == "revoked":
+        stage.revoke(node)
+    else:
+        for member in range(3):
+            stage.cluster.pause(member)
+    try:
+        stage.wait_state(node, "fenced")
+    finally:
+        for member in range(3):
+            stage.cluster.resume(member)
+    # The guard's stops hang as well, until it gives up.
+    wait_for("the guard's verdict", lambda: "not stopped" in node.log.read_text(), 20)
+    after = stage.report(node, 1)
+    assert (node.agent, after["state"], after["token"]) == (agent, "leader", token), stage.tails(8)
+
+
 def test_what_elections_wait_for_at_the_end_does_not_add_up(stage: Stage) -> None:
     """A notify hook that hangs, in many elections of one daemon: the guard would not wait for one by one."""
     node = stage.add_text("a", "".join(

@@ -86,11 +86,12 @@ class Trio:
         contain: Whether the writer runs contained.
         local: Every node knows only the member of its own number, as with etcd on the same three hosts.
         make: Makes a node; a class like `Node`.
+        more: Further lines of the election, which may be resources that start before the writer.
     """
 
     def __init__(
         self, cluster: Cluster, directory: Path, name: str, *, ttl: int = 5, contain: bool = False,
-        local: bool = False, make: type[Node] = Node,
+        local: bool = False, make: Callable[..., Node] = Node, more: str = "",
     ) -> None:
         self.cluster = cluster
         self.name = name
@@ -99,7 +100,8 @@ class Trio:
         self.directory = directory
         directory.mkdir(parents=True)
         self.journal = Journal(directory / "journal")
-        text = election(name, ttl, python(WRITER, str(directory / "journal")), contain=contain)
+        text = election(name, ttl, python(WRITER, str(directory / "journal")), contain=contain,
+                        more=more)
         ends = cluster.endpoints
         self.nodes = {
             node: make(
@@ -155,10 +157,10 @@ class Trio:
         """Return a node's number, which with `local` is its member's too."""
         return list(self.nodes).index(node.name)
 
-    def report(self, node: Node) -> dict[str, Any]:
-        """Return a node's view of the election, empty when it does not answer."""
+    def report(self, node: Node, number: int = 0) -> dict[str, Any]:
+        """Return a node's view of one of its elections, empty when it does not answer."""
         try:
-            found: dict[str, Any] = fetch_status(str(node.socket), timeout=0.5)["elections"][0]
+            found: dict[str, Any] = fetch_status(str(node.socket), timeout=0.5)["elections"][number]
         except LeaderdError:
             return {}
         return found

@@ -15,7 +15,7 @@ from leaderd.clock import BootClock
 from leaderd.core.lease import Timing
 from leaderd.core.records import HolderRecord
 from leaderd.guard import children
-from leaderd.guard.wire import Arm, Deadlines, Extend, ReleaseKeys, Stop, encode
+from leaderd.guard.wire import Arm, Deadlines, Extend, Fence, ReleaseKeys, Stop, encode
 from leaderd.keys import ElectionKeys
 from leaderd.plan import ApiPlan, ElectionPlan, EtcdPlan, Plan
 from leaderd.slots import SlotFile
@@ -123,6 +123,11 @@ class Agent:
         answer = self.waiting.pop(0) if self.waiting else self.read()
         return answer["got"]
 
+    def fence(self, name="db", token=TOKEN):
+        """Hand a term over to the guard, which says at once that it has it."""
+        self.send(Fence(name, token))
+        assert self.hear() == {"type": "fencing", "election": name, "token": token}
+
     def arm(self, message):
         self.send(message)
         assert self.hear() == {"type": "armed", "election": message.election, "token": message.token}
@@ -141,7 +146,7 @@ class Agent:
 class GuardRun:
     """A guard process, its state directory, and the agents that it starts."""
 
-    def __init__(self, folder, *elections, etcd=("http://127.0.0.1:1",), etcd_plan=None):
+    def __init__(self, folder, *elections, etcd=("http://127.0.0.1:1",), etcd_plan=None, reread=()):
         self.folder = Path(folder)
         self.state_dir = self.folder / "state"
         self.state_dir.mkdir(exist_ok=True)
@@ -155,6 +160,7 @@ class GuardRun:
             ApiPlan(str(self.folder / "api.sock")),
             elections or (election(),),
         )
+        self.reread = reread
         self.sysrq = self.folder / "sysrq"
         self.sysrq.write_text("")
         self.rebooted = self.folder / "rebooted"
@@ -177,7 +183,7 @@ class GuardRun:
             "nowayout": str(self.nowayout),
         }
         plan = os.memfd_create("plan")
-        os.write(plan, json.dumps({"plan": asdict(self.plan)}).encode())
+        os.write(plan, json.dumps({"plan": asdict(self.plan), "reread": self.reread}).encode())
         lock = os.open(self.state_dir / "lock", os.O_RDWR | os.O_CREAT)
         eventually(lambda: self._locked(lock), "the lock of the state directory")
         root = str(HERE.parent.parent)

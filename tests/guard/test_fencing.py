@@ -1,12 +1,16 @@
 """Stops that fail or hang: escalation in the configured order, watchdog, what a living agent may ask for."""
 
+import errno
 import os
 import signal
+import struct
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from leaderd.guard.wire import Disarm, Fence, Forget, Stopping
+from leaderd.guard.fence import FenceTools, Watchdogs
+from leaderd.guard.wire import Disarm, Forget, Stopping
 from tests.guard.harness import CLOCK, TOKEN, deadlines, election, eventually, order, runs, shell
 
 SOON = {"stop": 0.2, "fence": 0.8, "expire": 1.6}
@@ -37,7 +41,7 @@ def test_a_living_agent_keeps_its_other_elections(guarded, tmp_path):
         eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text(), "daemon")
     )
     agent.send(Stopping("db", TOKEN))
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear() == {"type": "fenced", "election": "db", "token": TOKEN, "clean": True, "detail": ""}
     assert (tmp_path / "stopped").read_text() == "resource-failed\n"
     assert not runs(ours)
@@ -57,7 +61,7 @@ def test_an_unclean_term_can_be_tried_again(guarded, tmp_path):
     ).start()
     agent = run.agent()
     agent.arm(order([shell(f"test -e {tmp_path}/mended")], times=deadlines(**SOON)))
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     answer = agent.hear()
     assert answer["clean"] is False
     assert "index: stop: exit 1" in answer["detail"]
@@ -65,12 +69,12 @@ def test_an_unclean_term_can_be_tried_again(guarded, tmp_path):
     eventually(lambda: run.journal()["phase"] == "unclean", "the unclean term in the journal")
     agent.send(Disarm("db", TOKEN))
     agent.send(Forget("db", TOKEN))
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear()["clean"] is False
     assert run.journal()["phase"] == "unclean"
     assert (tmp_path / "fenced").read_text() == "x\n"
     (tmp_path / "mended").touch()
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear()["clean"] is True
 
 
@@ -180,7 +184,7 @@ def test_the_watchdog_starves_after_a_failed_stop(guarded, device):
     agent = run.agent()
     agent.arm(order([shell("exit 1")]))
     eventually(device.read_bytes, "feeding")
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert "watchdog not fed any more" in agent.hear()["detail"]
     size = device.stat().st_size
     time.sleep(0.6)
@@ -228,6 +232,37 @@ def test_without_its_watchdog_a_term_is_not_armed(guarded, tmp_path):
     assert run.journal() is None
 
 
+def counts(least):
+    """Answer as a device that cannot count less than so many seconds; none can be had here."""
+    return lambda _fd, _request, wanted: struct.pack("i", max(least, *struct.unpack("i", wanted)))
+
+
+def refuses(_fd, _request, _wanted):
+    raise OSError(errno.ENOTTY, "not a watchdog")
+
+
+@pytest.mark.parametrize(
+    ("ioctl", "longest", "armed", "seconds"),
+    [(counts(1), 2.5, True, 1), (counts(2), 2.5, True, 2), (counts(60), 2.5, False, 60),
+     (refuses, 2.5, True, 1)],
+)
+def test_a_device_that_counts_too_long_is_no_enforcer(device, ioctl, longest, armed, seconds):
+    """It would reset too late, or a healthy node while it leads; what it really counts is reckoned with."""
+    lines = []
+    log = SimpleNamespace(**{
+        level: lambda event, **fields: lines.append((event, fields)) for level in ("info", "warning", "error")
+    })
+    watchdogs = Watchdogs(log, FenceTools(ioctl=ioctl))
+    assert watchdogs.start(str(device), 0.5, longest) is armed
+    assert watchdogs.seconds(str(device)) == seconds
+    assert watchdogs.start(str(device), 0.5, longest) is armed
+    assert ("watchdog not armed" in dict(lines)) != armed
+    assert watchdogs.open is armed
+    assert device.read_bytes() == (b"" if armed else b"V")
+    watchdogs.stop(str(device))
+    assert device.read_bytes().endswith(b"V")
+
+
 def test_a_shared_watchdog_is_fed_only_while_all_agree(guarded, device):
     """One failed election is enough to starve it."""
     plans = [fence("watchdog", name=name, watchdog_device=str(device)) for name in ("db", "web")]
@@ -235,7 +270,7 @@ def test_a_shared_watchdog_is_fed_only_while_all_agree(guarded, device):
     agent = run.agent()
     agent.arm(order([shell("exit 1")]))
     agent.arm(order(name="web"))
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     agent.hear()
     size = device.stat().st_size
     time.sleep(0.5)

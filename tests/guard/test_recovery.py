@@ -5,7 +5,6 @@ import subprocess
 
 from leaderd.clock import boot_id
 from leaderd.guard.journal import Journal
-from leaderd.guard.wire import Fence
 from tests.guard.harness import LEASE, TOKEN, deadlines, election, eventually, order, runs, shell
 
 
@@ -53,7 +52,7 @@ def test_a_stop_that_still_fails_is_handed_on(guarded, tmp_path):
     assert (recovery["pending"]["token"], recovery["unclean"]) == (TOKEN, TOKEN)
     assert run.journal()["phase"] == "unclean"
     (tmp_path / "mended").touch()
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear()["clean"] is True
 
 
@@ -72,7 +71,7 @@ def test_a_boot_is_never_followed_by_another_for_the_same_term(guarded):
     leave(run, order([shell("exit 1")]), boot="another boot")
     agent = run.start().agent()
     assert agent.payload["recovery"]["db"]["unclean"] == TOKEN
-    agent.send(Fence("db", TOKEN))
+    agent.fence()
     assert agent.hear()["clean"] is False
     assert run.sysrq.read_text() == ""
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from leaderd.etcd.embedded import EmbeddedCluster
-from leaderd.guard.release import release
+from leaderd.guard.release import reach, release
 from leaderd.guard.wire import Disarm
 from leaderd.plan import EtcdPlan
 from tests.guard.harness import CLOCK, LEASE, eventually, order, shell
@@ -131,6 +131,15 @@ def test_the_record_of_a_later_term_is_left_alone(etcd):
     assert LEASE not in etcd.leases()
 
 
+def test_the_record_of_another_term_with_the_same_revision_is_left_alone(etcd):
+    """A restored etcd gives revisions out again: the text of the record must be ours as well."""
+    message = etcd.hold()
+    revision = etcd.put(message.release.holder_key, "somebody else's")
+    late = order(revision=revision)
+    assert release(EtcdPlan((etcd.url,)), late, CLOCK.now().plus(10), CLOCK) == ""
+    assert etcd.get(message.release.holder_key) == "somebody else's"
+
+
 def test_a_record_is_released_though_its_key_is_gone(etcd):
     """Whoever revoked the lease, the term has stopped: say so."""
     message = etcd.hold()
@@ -160,7 +169,9 @@ def test_a_password_is_used(tmp_path):
         etcd.call("/v3/auth/enable")
         bad = EtcdPlan((etcd.url,), user="root", password_file=str(tmp_path / "bad"))
         assert "authentication failed" in release(bad, message, CLOCK.now().plus(10), CLOCK)
+        assert "authentication failed" in reach(bad, etcd.url, 5.0)
         good = EtcdPlan((etcd.url,), user="root", password_file=str(tmp_path / "good"))
+        assert reach(good, etcd.url, 5.0) == ""
         assert release(good, message, CLOCK.now().plus(10), CLOCK) == ""
         token = etcd.call("/v3/auth/authenticate", name="root", password="s3cret")["token"]
         etcd.headers = {"Authorization": token}

@@ -1,5 +1,7 @@
 """The guard's decisions about one term, without processes."""
 
+from dataclasses import replace
+
 import pytest
 
 from leaderd.guard.term import (
@@ -114,11 +116,14 @@ def test_an_agent_that_does_not_stop_is_late():
     assert judge(armed, Instant(T.raw + 5.2, T.boot)) is Verdict.LATE
 
 
-def test_an_agent_that_stops_has_until_fence_at():
-    """R13: fence_at is for escalation."""
+def test_an_agent_that_stops_has_until_fence_at_and_a_moment_to_say_how_it_ended():
+    """R13: fence_at is for escalation. What kills takes effect well within kill_time, however short."""
     stopping = term(Phase.STOPPING)
-    assert judge(stopping, at(6.99)) is Verdict.WAIT
-    assert judge(stopping, at(7)) is Verdict.OVERDUE
+    assert judge(stopping, at(7.09)) is Verdict.WAIT
+    assert judge(stopping, at(7.1)) is Verdict.OVERDUE
+    hasty = replace(stopping, deadlines=Deadlines(at(5), at(7), at(7.2)))
+    assert judge(hasty, at(7.04)) is Verdict.WAIT
+    assert judge(hasty, at(7.05)) is Verdict.OVERDUE
 
 
 @pytest.mark.parametrize("phase", [Phase.ARMING, Phase.CLEANING, Phase.STOPPED, Phase.UNCLEAN])
@@ -147,10 +152,19 @@ def test_what_a_dead_agent_leaves_to_do(phase, duty):
 @pytest.mark.parametrize("phase", EVERY)
 def test_a_watchdog_is_fed_only_before_fence_at(phase):
     """And never for a term whose stop has failed."""
-    assert feeds(term(phase), at(6)) == (phase is not Phase.UNCLEAN)
-    assert feeds(term(phase), at(7)) == (phase is Phase.STOPPED)
-    assert feeds(term(phase, failed=True), at(6)) == (phase is Phase.STOPPED)
-    assert feeds(term(phase, failed=True, rebooted=True), at(9))
+    assert feeds(term(phase), at(6), 1) == (phase is not Phase.UNCLEAN)
+    assert feeds(term(phase), at(7), 0.1) == (phase is Phase.STOPPED)
+    assert feeds(term(phase, failed=True), at(6), 1) == (phase is Phase.STOPPED)
+    assert feeds(term(phase, failed=True, rebooted=True), at(9), 1)
+
+
+@pytest.mark.parametrize("phase", sorted(LIVE, key=str))
+def test_no_feeding_puts_the_reset_off_beyond_expiry(phase):
+    """A device counts whole seconds, kill_time may be less: the last feeding is earlier by that."""
+    assert feeds(term(phase), at(6.5), 1)
+    assert not feeds(term(phase), at(6.501), 1)
+    assert feeds(term(phase), at(5.5), 2)
+    assert not feeds(term(phase), at(5.501), 2)
 
 
 def test_with_kill_alone_the_stops_may_take_their_time():
@@ -166,6 +180,13 @@ def test_hard_steps_share_the_time_up_to_expiry():
         Step("kill", at(7.25)),
         Step("reboot", at(7.5)),
     )
+
+
+@pytest.mark.parametrize(("now", "ends"), [(7.1, [7.3, 7.5]), (8, [8.25, 8.5])])
+def test_hard_steps_end_at_expiry_however_late_they_begin(now, ends):
+    """A term that was handed over a moment after fence_at leaves less time to each; past expiry all."""
+    found = [step.until.raw - T.raw for step in steps(term(Phase.CLEANING), ("kill", "reboot"), at(now))]
+    assert found == pytest.approx(ends)
 
 
 def test_one_round_of_stops_comes_before_what_cannot_be_undone():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from leaderd.changes import Change
 from leaderd.errors import GuardError
 from leaderd.guard import wire
 from tests.guard.harness import deadlines, order, shell
@@ -14,9 +15,12 @@ MESSAGES = [
     wire.Forget("db", 1),
     wire.Fence("db", 1),
     wire.Armed("db", 1),
+    wire.Fencing("db", 1),
     wire.Fenced("db", 1, True, "ü"),
     wire.Shutdown(),
-    wire.Reload(),
+    wire.Reload((Change(("log",), "json"), Change(("election", "db", "check"), {"command": ["x"]}))),
+    wire.Reload(()),
+    wire.Alive(),
 ]
 
 

@@ -1,34 +1,50 @@
-"""A switch with hosts at its ports: three of etcd, three of leaderd, and one that watches."""
+"""A switch with hosts at its ports: three of etcd, three of each team, and a client that watches."""
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from leaderd.demo.nodes import Node
-from leaderd.etcd.embedded import find_etcd, tied
-from tests.faults.trio import wait_for
 from tests.netns import inside, ip
 
-VIP = "10.77.0.100"
 ETCD = {f"e{number}": f"10.77.0.{10 + number}" for number in (1, 2, 3)}
-NODES = {name: f"10.77.0.{21 + number}" for number, name in enumerate("abc")}
-WATCHER = Path(__file__).with_name("watcher.py")
-ROOT = Path(__file__).parents[2]
+CLIENT, CLIENT_V4, CLIENT_V6 = "client", "10.77.0.250", "2001:db8:77::250"
+NODES = "abc"
+# Nobody has this hardware address: what is sent there gets lost in silence.
+_NOBODY = "02:00:00:00:00:ee"
+
+
+def addresses(number: int, *, v6: bool = False) -> list[str]:
+    """Return the addresses that move between the hosts of a team, the IPv4 one first."""
+    return [f"10.77.0.{100 + number}", *([f"2001:db8:77::{100 + number}"] if v6 else [])]
+
+
+def length(address: str) -> int:
+    """Return the prefix length of an address on this network."""
+    return 64 if ":" in address else 24
 
 
 class Switch:
-    """The network. Each host's interface is eth0, and that of a host x is at port-x."""
+    """The network. Each host's interface is eth0, and that of a host x is at port-x.
 
-    def __init__(self) -> None:
+    Args:
+        teams: Names; each gets a host for each of `NODES`, named by both.
+    """
+
+    def __init__(self, teams: Sequence[str]) -> None:
         self.mark = f"leaderd-{os.getpid()}"
-        self.hosts = {**ETCD, **NODES, "watcher": "10.77.0.50"}
+        self.hosts = {**ETCD, CLIENT: CLIENT_V4}
+        for number, team in enumerate(teams):
+            self.hosts |= {f"{team}{node}": f"10.77.0.{31 + 10 * number + place}"
+                           for place, node in enumerate(NODES)}
         self.macs: dict[str, str] = {}
-        self._build()
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
 
     def _build(self) -> None:
         subprocess.run(["ip", "netns", "add", self.space("switch")], check=True)
@@ -36,6 +52,7 @@ class Switch:
         ip(self.space("switch"), "link", "set", "br0", "up")
         for name, address in self.hosts.items():
             self._plug_in(name, address)
+        ip(self.space(CLIENT), "addr", "add", f"{CLIENT_V6}/64", "dev", "eth0", "nodad")
 
     def space(self, name: str) -> str:
         """Return the name of a host's namespace."""
@@ -44,6 +61,9 @@ class Switch:
     def _plug_in(self, name: str, address: str) -> None:
         here, switch = self.space(name), self.space("switch")
         subprocess.run(["ip", "netns", "add", here], check=True)
+        with inside(here):
+            for key in ("conf/default/accept_dad", "conf/default/router_solicitations"):
+                Path(f"/proc/sys/net/ipv6/{key}").write_text("0")
         ip(here, "link", "set", "lo", "up")
         ip(here, "link", "add", "eth0", "type", "veth", "peer", "name", f"port-{name}",
            "netns", switch)
@@ -52,105 +72,66 @@ class Switch:
         ip(switch, "link", "set", "dev", f"port-{name}", "master", "br0", "up")
         self.macs[json.loads(ip(here, "-j", "link", "show", "eth0"))[0]["address"]] = name
 
-    def cut(self, name: str, *, off: bool = True) -> None:
-        """Let a port drop everything in silence, or forward again; the host's link stays up."""
+    # --- faults ---
+
+    @contextmanager
+    def cut(self, name: str) -> Iterator[None]:
+        """Let a port drop everything in silence for the time of the block; the host's link stays up."""
+        self._forward(name, "0")
+        try:
+            yield
+        finally:
+            self._forward(name, "3")
+
+    def _forward(self, name: str, state: str) -> None:
         with inside(self.space("switch")):
-            command = ["bridge", "link", "set", "dev", f"port-{name}", "state", "0" if off else "3"]
-            subprocess.run(command, check=True)
+            subprocess.run(["bridge", "link", "set", "dev", f"port-{name}", "state", state], check=True)
+
+    @contextmanager
+    def unplugged(self, name: str) -> Iterator[None]:
+        """Take the cable from a port for the time of the block."""
+        ip(self.space("switch"), "link", "set", f"port-{name}", "down")
+        try:
+            yield
+        finally:
+            ip(self.space("switch"), "link", "set", f"port-{name}", "up")
+
+    @contextmanager
+    def down(self, name: str) -> Iterator[None]:
+        """Have a host's interface down for the time of the block."""
+        ip(self.space(name), "link", "set", "eth0", "down")
+        try:
+            yield
+        finally:
+            ip(self.space(name), "link", "set", "eth0", "up")
+
+    @contextmanager
+    def without_etcd(self, name: str) -> Iterator[None]:
+        """Lose, in silence and both ways, what a host and the hosts of etcd send each other."""
+        pairs = [(name, address) for address in ETCD.values()] + [(etcd, self.hosts[name]) for etcd in ETCD]
+        for host, address in pairs:
+            ip(self.space(host), "neigh", "replace", address, "lladdr", _NOBODY, "nud", "permanent",
+               "dev", "eth0")
+        try:
+            yield
+        finally:
+            for host, address in pairs:
+                ip(self.space(host), "neigh", "del", address, "dev", "eth0")
+
+    # --- looks ---
+
+    def configured(self, name: str) -> set[str]:
+        """Return the addresses of a host's interface, those of its link left out."""
+        found = json.loads(ip(self.space(name), "-j", "addr", "show", "dev", "eth0"))
+        return {entry["local"] for entry in found[0]["addr_info"] if entry["scope"] != "link"}
+
+    def remove(self, name: str, address: str) -> None:
+        """Remove an address from a host; one that is not there is fine."""
+        if address in self.configured(name):
+            ip(self.space(name), "addr", "del", f"{address}/{length(address)}", "dev", "eth0")
 
     def close(self) -> None:
         """Remove all of it."""
         for name in [*self.hosts, "switch"]:
-            subprocess.run(["ip", "netns", "del", self.space(name)], check=False)
-
-
-class EtcdHosts:
-    """Three members of etcd on hosts of their own."""
-
-    def __init__(self, switch: Switch, directory: Path) -> None:
-        cluster = ",".join(f"{name}=http://{address}:2380" for name, address in ETCD.items())
-        self.endpoints = [f"http://{address}:2379" for address in ETCD.values()]
-        self._members = []
-        for name, address in ETCD.items():
-            peer, client = f"http://{address}:2380", f"http://{address}:2379"
-            command = [
-                str(find_etcd()), "--name", name, "--data-dir", str(directory / name),
-                "--initial-cluster", cluster,
-                "--initial-advertise-peer-urls", peer, "--listen-peer-urls", peer,
-                "--advertise-client-urls", client, "--listen-client-urls", client,
-            ]
-            with inside(switch.space(name)), (directory / f"{name}.log").open("ab") as log:
-                self._members.append(subprocess.Popen(
-                    tied(command, signal.SIGKILL), stdout=log, stderr=log, env={"PATH": os.environ["PATH"]},
-                ))
-
-    def close(self) -> None:
-        """Kill them."""
-        for member in self._members:
-            member.kill()
-            member.wait()
-
-
-class NetNode(Node):
-    """A daemon on a host of its own."""
-
-    space = ""
-
-    def start(self) -> None:
-        """Start it there."""
-        with inside(self.space):
-            super().start()
-
-
-class Watcher:
-    """Who had the address when, and who answered the client; see `watcher.py`."""
-
-    def __init__(self, switch: Switch, directory: Path) -> None:
-        self._macs = switch.macs
-        self._path = directory / "seen"
-        spaces = [f"{name}={switch.space(name)}" for name in NODES]
-        command = [sys.executable, str(WATCHER), VIP, str(self._path), switch.space("watcher"), *spaces]
-        self._process = subprocess.Popen(tied(command, signal.SIGKILL), cwd=ROOT)
-        wait_for("the watcher", self._path.exists, 20)
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.wait()
-
-    def seen(self) -> list[dict[str, Any]]:
-        """Return all that was seen, in the order of time."""
-        lines = self._path.read_text().splitlines(keepends=True)
-        found = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [
-            {**each, "node": self._macs.get(each["mac"], "?")} if "mac" in each else each for each in found
-        ]
-
-    def holds(self) -> list[tuple[str, float, float]]:
-        """Return node, begin and end of each time that a node had the address; infinite while it has."""
-        holds: list[tuple[str, float, float]] = []
-        begun: dict[str, float] = {}
-        for each in self.seen():
-            if each["kind"] == "add":
-                begun.setdefault(each["node"], each["at"])
-            elif each["kind"] == "del" and each["node"] in begun:
-                holds.append((each["node"], begun.pop(each["node"]), each["at"]))
-        holds += [(node, at, float("inf")) for node, at in begun.items()]
-        return sorted(holds, key=lambda hold: hold[1])
-
-    def replies(self, since: float = 0.0) -> list[tuple[float, str]]:
-        """Return when whose reply came."""
-        return [
-            (each["at"], each["node"]) for each in self.seen()
-            if each["kind"] == "reply" and each["at"] > since
-        ]
-
-    def holder(self) -> str:
-        """Return who answers just now, "" for nobody."""
-        replies = self.replies(now() - 0.3)
-        return replies[-1][1] if replies else ""
-
-
-def now() -> float:
-    """Return the watcher's clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+            if os.path.exists(f"/run/netns/{self.space(name)}"):
+                subprocess.run(["ip", "netns", "del", self.space(name)], check=False)

@@ -1,159 +1,120 @@
-"""An address that moves between hosts: never at two of them, and a client is served again in time."""
+"""An address that moves between hosts, and a daemon with it: never at two of them, whatever is done."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from itertools import pairwise
-from pathlib import Path
+from concurrent.futures import Future
 
 import pytest
 
+from leaderd.core.lease import Timing
 from tests.faults.figures import figure
-from tests.faults.trio import wait_for
-from tests.net.switch import NODES, VIP, EtcdHosts, NetNode, Switch, Watcher, now
+from tests.net.campaign import one_team, table, told
+from tests.net.faults import ETCD_FAULTS, FAULTS, suffer_etcd
+from tests.net.measure import SLACK, Row
+from tests.net.peers import why_no_keepalived
+from tests.net.takeovers import Takeovers
+from tests.net.world import World
 from tests.netns import needs_netns
 
-pytestmark = [needs_netns, pytest.mark.timeout(240)]
+pytestmark = [needs_netns, pytest.mark.timeout(300)]
 
-# After the lease of a dead holder: etcd's own delay, the probe for duplicates, and a busy machine.
-SLACK = 3.0
-
-
-class Net:
-    """The hosts and what runs on them."""
-
-    def __init__(self, directory: Path, ttl: int) -> None:
-        self.ttl = ttl
-        self.ends = ExitStack()
-        with ExitStack() as undo:
-            self.switch = undo.enter_context(closing(Switch()))
-            self.etcd = undo.enter_context(closing(EtcdHosts(self.switch, directory)))
-            self.watcher = undo.enter_context(closing(Watcher(self.switch, directory)))
-            self.ends = undo.pop_all()
-        text = (
-            f'[[election]]\nname = "db"\nttl = {ttl}\n[[election.resource]]\nname = "address"\n'
-            f'type = "vip"\naddress = "{VIP}/24"\ninterface = "eth0"\n'
-        )
-        self.nodes = {}
-        for name in NODES:
-            node = self.nodes[name] = NetNode(name, directory / name, self.etcd.endpoints, text)
-            node.space = self.switch.space(name)
-            node.start()
-
-    def close(self) -> None:
-        for node in self.nodes.values():
-            if node.running:
-                node.kill()
-        self.ends.close()
-
-    def settled(self) -> NetNode:
-        """Wait for a holder that answers and two that wait; return the holder."""
-        def steady() -> bool:
-            for node in self.nodes.values():
-                if not node.running:
-                    node.start()
-            states = sorted(self.state(node) for node in self.nodes.values())
-            return states == ["candidate", "candidate", "leader"] and bool(self.watcher.holder())
-
-        try:
-            wait_for("a leader that answers", steady, 60)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {self.tails()}") from None
-        return self.nodes[self.watcher.holder()]
-
-    @staticmethod
-    def state(node: NetNode) -> str:
-        from leaderd.api.client import fetch_status
-        from leaderd.errors import LeaderdError
-
-        try:
-            return str(fetch_status(str(node.socket), timeout=0.5)["elections"][0]["state"])
-        except LeaderdError:
-            return "no answer"
-
-    def tails(self) -> str:
-        return "".join(
-            f"\n{name}: {line[:300]}" for name, node in self.nodes.items()
-            for line in node.log.read_text(errors="replace").splitlines()[-8:]
-        )
-
-    def outage_after(self, at: float, old: str) -> float:
-        """Wait until another node answers; return for how long the client got no answer at all."""
-        wait_for("an answer of another node", lambda: self.watcher.holder() not in ("", old),
-                 self.ttl + SLACK + 20)
-        replies = self.watcher.replies(at - 0.5)
-        times = [each for each, _ in replies]
-        return max(later - earlier for earlier, later in pairwise(times))
-
-    def overlap(self) -> float:
-        """Return for how long two nodes had the address at the same time, by their kernels."""
-        holds = self.watcher.holds()
-        return max([0.0, *(end - begin for (_, _, end), (_, begin, _) in pairwise(holds))])
-
-    def check(self) -> None:
-        """Assert the promise, by the kernels and by what the client has seen."""
-        assert self.overlap() == 0.0, self.watcher.holds()
-        turns = [name for _, name in self.watcher.replies()]
-        changes = [b for a, b in pairwise(turns) if a != b]
-        ends = [name for name, _, _ in self.watcher.holds()]
-        assert len(changes) < len(ends), "answers went back and forth"
+TTLS = (5, 10)
+TAKEOVERS, SEED = 20, 1
+# Those that are to take as long as each other, so that no team waits for the rest.
+FIRST_HALF = (
+    "planned stop", "kill -9 of guard and agent", "SIGSTOP of the agent", "node death",
+    "partition from etcd only",
+)
+Rows = dict[tuple[str, int], Row]
 
 
-@pytest.fixture(scope="module", params=[5, 10], ids=["ttl 5", "ttl 10"])
-def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    net = Net(tmp_path_factory.mktemp("net"), request.param)
-    yield net
-    net.close()
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    """What was said while the faults were done."""
+    return []
 
 
-def planned_stop(net: Net, node: NetNode) -> None:
-    node.stop()
+@pytest.fixture(scope="module")
+def peer_row(world: World, lines: list[str]) -> "Future[list[Row]]":
+    """What comes of the partition of keepalived's holder, done beside the rest."""
+    [team] = [team for team in world.teams if team.system == "keepalived"] or [None]
+    if team is None:
+        pytest.skip(why_no_keepalived())
+    return world.run(team, one_team, team, ["partition of the holder"], lines.append, linger=2.0)
 
 
-def kill_agent(net: Net, node: NetNode) -> None:
-    node.kill_agent()
+@pytest.fixture(scope="module")
+def rows(world: World, lines: list[str]) -> Rows:
+    """All faults, done once: those to nodes at the same time to all teams, those to etcd to everybody."""
+    halves = {True: FIRST_HALF, False: [name for name in FAULTS if name not in FIRST_HALF]}
+    teams = [team for team in world.teams if team.system == "leaderd"]
+    done = world.each(lambda team: one_team(team, halves[team.name.endswith("x")], lines.append), teams)
+    found = [row for each in done for row in each]
+    for name in ETCD_FAULTS:
+        found += suffer_etcd(world, teams[::2], name)
+    for line in table(found):
+        figure(line)
+    return {(row.fault, row.ttl): row for row in found}
 
 
-def stop_agent(net: Net, node: NetNode) -> None:
-    node.signal(signal.SIGSTOP, agent=True)
+def test_the_same_observer_sees_keepalived_overlap(peer_row: "Future[list[Row]]", rows: Rows) -> None:
+    """What the harness is for: a partitioned holder keeps the address, and a second one gets it."""
+    [row] = peer_row.result()
+    assert row.another is not None
+    assert row.overlap > 1.0
+    assert row.work > 1.0
+    figure(f"keepalived, partition of the holder: {told(row)}")
 
 
-def kill_everything(net: Net, node: NetNode) -> None:
-    node.kill()
+@pytest.mark.parametrize("ttl", TTLS)
+@pytest.mark.parametrize("fault", [*FAULTS, *ETCD_FAULTS])
+def test_nothing_is_at_two_hosts(rows: Rows, fault: str, ttl: int) -> None:
+    """The kernels' own reports and the daemon's beats: overlap 0; somebody answers in time, or stays."""
+    row = rows[fault, ttl]
+    assert row.overlap == 0
+    assert row.work == 0
+    bound = FAULTS[fault].bound if fault in FAULTS else None
+    if bound is not None:
+        assert row.another is not None, told(row)
+        assert row.another < bound(ttl), told(row)
+    elif fault in FAULTS:
+        assert row.another is None, told(row)
+        assert row.outage_v4 < 1.0, told(row)
+    elif fault == "etcd's leader killed" and ttl == 10:
+        assert row.another is None, f"a change of etcd's leader has cost the leadership: {told(row)}"
 
 
-def partition(net: Net, node: NetNode) -> None:
-    net.switch.cut(node.name)
+@pytest.mark.parametrize("ttl", TTLS)
+@pytest.mark.parametrize("fault", ["kill -9 of guard and agent", "everything killed at once"])
+def test_the_kernel_alone_ends_it(rows: Rows, fault: str, ttl: int) -> None:
+    """Nobody of ours is left, the guard neither: the address is gone within V, before the next has it."""
+    row = rows[fault, ttl]
+    assert row.gone is not None
+    assert row.gone <= Timing.scaled(ttl, vip=True).window
+    assert row.unheld is not None
+    assert row.unheld > 0
+    # The contained daemon died at once: its last beat was 20 ms before at most, or is on its way.
+    assert row.work_ended < 0.1
+    figure(f"vip, ttl {ttl}, {fault}: its daemon ended after {max(0.0, row.work_ended):.3f} s; the kernel "
+           f"removed the address after {row.gone:.2f} s (V = {Timing.scaled(ttl, vip=True).window:.1f}), "
+           f"{row.unheld:.2f} s before the next node had it")
 
 
-# What, and after how long at most somebody else answers, given a ttl.
-FAULTS: dict[str, tuple[Callable[[Net, NetNode], None], Callable[[int], float]]] = {
-    "planned stop": (planned_stop, lambda ttl: 1.0),
-    "kill -9 of the agent": (kill_agent, lambda ttl: 1.5),
-    "SIGSTOP of the agent": (stop_agent, lambda ttl: ttl + SLACK),
-    "everything killed at once": (kill_everything, lambda ttl: ttl + SLACK),
-    "partition of the holder": (partition, lambda ttl: ttl + SLACK),
-}
+@pytest.mark.parametrize("ttl", TTLS)
+def test_a_dead_node_costs_its_lease(rows: Rows, ttl: int) -> None:
+    """The remaining lease, and what etcd and a busy machine add."""
+    row = rows["node death", ttl]
+    figure(f"vip, ttl {ttl}, node death: client without an answer for {row.outage_v4 - row.lease_left:+.2f} "
+           f"s beyond the {row.lease_left:.2f} s of lease that were left")
+    assert row.outage_v4 < row.lease_left + SLACK
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_address_moves_and_is_never_at_two_nodes(net: Net, fault: str) -> None:
-    """The kernels' own reports: overlap 0; the client's echo requests every 20 ms: the outage."""
-    node = net.settled()
-    do, bound = FAULTS[fault]
-    at = now()
-    do(net, node)
-    try:
-        outage = net.outage_after(at, node.name)
-        net.check()
-        gone = [end for name, begin, end in net.watcher.holds() if name == node.name and begin < at]
-        taken = [begin for name, begin, _ in net.watcher.holds() if name != node.name and begin > at]
-        figure(f"vip, ttl {net.ttl}, {fault}: client without an answer for {outage:.2f} s; the address was "
-               f"gone {taken[0] - gone[-1]:.2f} s before the next node had it; overlap {net.overlap():.0f}")
-        assert outage < bound(net.ttl)
-    finally:
-        net.switch.cut(node.name, off=False)
-        if fault == "SIGSTOP of the agent" and node.agent:
-            node.signal(signal.SIGCONT, agent=True)
-    net.settled()
-    net.check()
+def test_takeovers_in_a_row(world: World, rows: Rows) -> None:
+    """By random faults: 0 overlaps, and no process, address, mount, descriptor or memory is left behind.
+
+    Comes last: at its end the teams are stopped.
+    """
+    run = Takeovers(TAKEOVERS, SEED, lambda _: None)
+    run.run(world)
+    for line in run.table():
+        figure(line)
+    assert not run.problems, "\n".join(run.problems)
+    assert len(run.rows) == TAKEOVERS

@@ -231,11 +231,14 @@ async def test_what_somebody_else_removes_is_put_back(rig: VipRig, lan: Lan, add
     rig.build(vip(address))
     await rig.start(rig.lease(age=3.0), released=True)
     arp = lan.listen(announce.ETH_P_ARP if address == V4 else announce.ETH_P_IPV6)
-    began = time.perf_counter()
-    ip(lan.here, "addr", "del", address, "dev", "eth0")
-    await until(lambda: rig.logged("removed or changed by somebody else: put back"), 5)
-    took = time.perf_counter() - began
-    assert took < 0.5  # 0.1 on a machine that is not shared; that of `ip` itself is in it
+    took = []
+    for times in (1, 2, 3):
+        ip(lan.here, "addr", "del", address, "dev", "eth0")
+        began = time.perf_counter()
+        await until(lambda: len(rig.logged("by somebody else: put back")) == times, 5)  # noqa: B023
+        took.append(time.perf_counter() - began)
+    # The best of three, on a machine that is shared.
+    assert min(took) < 0.1
     assert lan.addresses()[address]["valid_life_time"] <= 4
     await until(lambda: heard(arp), 5)
     arp.close()
@@ -343,14 +346,15 @@ async def test_the_guard_stops_it_without_the_agent(rig: VipRig, lan: Lan) -> No
         ("+net_raw", "CAP_NET_ADMIN is needed"),
     ],
 )
-async def test_two_capabilities_are_enough(rig: VipRig, lan: Lan, capabilities: str, outcome: str) -> None:
-    """And each is missed by name."""
-    if shutil.which("setpriv") is None:
-        pytest.skip("needs setpriv")
+@pytest.mark.parametrize("user", ["root", "nobody"])
+async def test_two_capabilities_are_enough(
+    rig: VipRig, lan: Lan, user: str, capabilities: str, outcome: str
+) -> None:
+    """For root and for anybody else, to start and for the guard to stop; and each is missed by name."""
+    limited = limited_to(user, capabilities)
     sent_at = CLOCK.now()
     process = subprocess.Popen(
-        ["setpriv", "--bounding-set", f"-all,{capabilities}", sys.executable, str(STUB), V4, V6,
-         str(sent_at.raw), str(sent_at.boot), "30"],
+        [*limited, sys.executable, str(STUB), V4, V6, str(sent_at.raw), str(sent_at.boot), "30"],
         stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
@@ -360,6 +364,27 @@ async def test_two_capabilities_are_enough(rig: VipRig, lan: Lan, capabilities: 
     process.wait()
     assert said["posted"] == ("StartFailed" if outcome else "ResourcesStarted")
     assert outcome in said["detail"]
+    if not outcome:
+        rig.build(vip(V4, V6))
+        [command] = rig.group.stop_commands()
+        assert {V4, V6} <= set(lan.addresses())
+        assert subprocess.run([*limited, *command.argv], check=False).returncode == 0
+        assert not {V4, V6} & set(lan.addresses())
+
+
+def limited_to(user: str, capabilities: str) -> list[str]:
+    """Return the beginning of a command that runs the rest with these capabilities alone."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv")
+    only = f"-all,{capabilities}"
+    if user == "root":
+        return ["setpriv", "--bounding-set", only]
+    limited = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+               f"--inh-caps={only}", f"--ambient-caps={only}", f"--bounding-set={only}"]
+    look = [*limited, sys.executable, "-c", "import leaderd, pyroute2"]
+    if subprocess.run(look, cwd=Path(__file__).parents[2], capture_output=True, check=False).returncode:
+        pytest.skip("this Python or this directory is not to be read by other users")
+    return limited
 
 
 async def test_what_an_earlier_run_left_is_removed(rig: VipRig, lan: Lan) -> None:

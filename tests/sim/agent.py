@@ -12,12 +12,13 @@ from leaderd.errors import LeaderdError
 from leaderd.instant import Instant
 from tests.sim import calls  # noqa: F401  (fills the table of calls)
 from tests.sim.client import CALLS, RELIST, Client
+from tests.sim.guard import deadlines
 
 if TYPE_CHECKING:
     from tests.sim.host import Host
 
 PIPE = 0.0003
-_ETCD = (*CALLS, a.EndSession)
+_ETCD = (*CALLS, a.EndSession, a.WriteIntent, a.DropIntent, a.AnswerIntent)
 _GUARD = (a.ArmGuard, a.ExtendLease, a.ReportStopping, a.Disarm, a.Forget, a.Fence)
 
 
@@ -30,10 +31,11 @@ class Agent:
         self.alive = True
         self.paused = False
         self.waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self.election = Election("sim", host.name, host.timing)
+        self.election = Election("sim", host.name, host.timing, host.preference)
         self.client = Client(self.engine, host.etcd, host.links, self, host.name, host.timing,
-                             host.ttl, host.priority)
+                             host.ttl, host.preference.priority)
         self.started_at = self.clock()
+        self._guarded = 0
         self.news: list[e.SessionEvent | e.TermEvent] = []
         self._timer_at = float("inf")
         self._state = State.STANDBY
@@ -110,7 +112,7 @@ class Agent:
 
     def _trace(self, event: e.Event, actions: list[a.Action]) -> None:
         names = " ".join(_brief(action) for action in actions
-                         if not isinstance(action, a.Publish | a.Remember))
+                         if not isinstance(action, a.Publish | a.Remember | a.RecordStart | a.RecordEnd))
         if names or not isinstance(event, e.Tick | e.Renewed):
             state = self.election.state.value
             self.engine.note(self.host.name, f"{_brief(event)} -> {names or '-'} [{state}]")
@@ -147,6 +149,8 @@ class Agent:
         if isinstance(action, _ETCD):
             if isinstance(action, a.TakeOver):
                 self.host.monitor.counts["takeover tried: " + self._why(action)] += 1
+            if isinstance(action, a.WriteIntent):
+                self.host.monitor.preempts(self.host.name, action.to)
             self.client.perform(action)
         elif isinstance(action, _GUARD):
             self._to_guard(action)
@@ -183,10 +187,16 @@ class Agent:
                 e.ResourcesStarted(action.token) if good else e.StartFailed(action.token, "start failed")
             )), lambda: self.alive)
 
+    def relieved(self, token: int) -> None:
+        """The guard has taken a term over: its timer must not end the agent any more."""
+        if token == self._guarded:
+            self.host.deadman.disarm()
+
     def _to_guard(self, action: a.Action) -> None:
         host = self.host
         if isinstance(action, a.ArmGuard | a.ExtendLease):
-            host.deadman.arm(self, action.lease.fence_at)
+            self._guarded = action.token
+            host.deadman.arm(self, deadlines(action.lease).kill_at)
         elif isinstance(action, a.Disarm):
             host.deadman.disarm()
         if host.guard is not None:

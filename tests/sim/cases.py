@@ -69,6 +69,9 @@ CASES = [
     Case("R11", Mix()),
     Case("R12", _mix(_LATE, at_a_step=3, delete_key=4, revoke_lease=4, bad_stop=3, move_leader=4)),
     Case("R13", _mix(_PLAIN, pause_agent=8, cut_node=2, shutdown=2), covers=("kernel timer",)),
+    Case("marks", Mix(), finds="barred"),
+    Case("marks, in the takeover", _mix(Mix(), pause_election=8, standby=8, shutdown=4, slow_link=6,
+                                        switchover=6), finds="barred"),
     Case("margin", _mix(_TIGHT, pause_both=6, laggy_node=12), covers=("R6c",)),
     Case("drift", _mix(_TIGHT, pause_both=6, laggy_node=12), covers=("R6c",)),
 ]

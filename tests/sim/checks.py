@@ -1,7 +1,9 @@
 """What must never happen, and what must: watched in true time."""
 
 from collections import Counter
+from collections.abc import Callable
 
+from leaderd.core.control import PAUSED, STANDBY_PREFIX
 from leaderd.core.records import HolderRecord
 from tests.sim.engine import Engine
 
@@ -19,6 +21,8 @@ class Monitor:
         self.last_start = 0
         self.quiet_at: float | None = None
         self.led_at: float | None = None
+        self.priorities: dict[str, int] = {}
+        self.stands: Callable[[str], int] = lambda name: 0
 
     def violate(self, what: str) -> None:
         """Note a broken promise and end the schedule."""
@@ -59,7 +63,17 @@ class Monitor:
         if record.token <= self.last_token and not again:
             self.violate(f"tokens: {record.node} takes over with {record.token:x} "
                          f"after {self.last_token:x}")
+        if not again and (self.stands(PAUSED) or self.stands(STANDBY_PREFIX + record.node)):
+            self.violate(f"barred: {record.node} is promoted although paused or in standby")
         self.last_token = max(self.last_token, record.token)
+
+    # --- preference ---
+
+    def preempts(self, node: str, to: str) -> None:
+        """A leader wishes that another follows it: only ever up, or leaderships would go back and forth."""
+        self.counts["preemptions wished for"] += 1
+        if self.priorities[to] <= self.priorities[node]:
+            self.violate(f"ping-pong: {node} ({self.priorities[node]}) preempted by {to}")
 
     # --- somebody leads again ---
 

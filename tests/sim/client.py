@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from leaderd.core import actions as a
 from leaderd.core import events as e
+from leaderd.core.control import PAUSED, SWITCHOVER, Intent
 from leaderd.core.lease import Timing
-from leaderd.core.records import Snapshot
+from leaderd.core.records import ControlKey, Snapshot
 from leaderd.instant import Instant
 from tests.sim.engine import Engine
 from tests.sim.etcd import Etcd
@@ -68,15 +69,15 @@ class Client:
 
     def snapshot(self, member: int, term: int, shown: Shown, sent_at: Instant) -> Snapshot:
         """Return a linearizable read as the core gets it."""
-        revision, queue, holder, holder_revision, epoch, epoch_revision = shown
+        revision, queue, holder, holder_revision, epoch, epoch_revision, controls = shown
         return Snapshot(CLUSTER_ID, member, term, revision, sent_at, self.process.clock(), queue,
-                        holder, holder_revision, epoch, epoch_revision)
+                        holder, holder_revision, epoch, epoch_revision, controls=controls)
 
     def shown(self) -> Shown:
         """Return what a range in a transaction that commits now would show."""
         store = self.etcd.store
         return (store.revision, store.queue, store.holder, store.holder_revision, store.epoch,
-                store.epoch_revision)
+                store.epoch_revision, store.controls)
 
     # --- the watch ---
 
@@ -87,14 +88,25 @@ class Client:
             store = self.etcd.store
             link.back(self.process.do, self._queue_seen, store.revision, store.queue)
 
+    def controls_changed(self) -> None:
+        """What operators have written changed: a watch may bring it."""
+        link, member = self.links[self.watched], self.etcd.members[self.watched]
+        if member.ready and self.etcd.has_quorum() and not link.cut_back:
+            store = self.etcd.store
+            link.back(self.process.do, self._controls_seen, store.revision, store.controls)
+
     def relist(self) -> None:
-        """List the queue every 5 s: a watch can go silent."""
+        """List all every 5 s: a watch can go silent."""
         self.timer(RELIST, self.relist)
         self.watched = self.engine.rng.randrange(len(self.links))
         self.ask(self.watched, self.etcd.read, then=self._listed, failed=nothing)
 
     def _listed(self, member: int, term: int, shown: Shown) -> None:
         self._queue_seen(shown[0], shown[1])
+        self._controls_seen(shown[0], shown[-1])
+
+    def _controls_seen(self, revision: int, controls: tuple[ControlKey, ...]) -> None:
+        self.process.post(e.ControlChanged(revision, controls))
 
     def _queue_seen(self, revision: int, queue: tuple[Any, ...]) -> None:
         self.process.post(e.QueueChanged(revision, queue))
@@ -105,6 +117,9 @@ class Client:
         """Start what an etcd action asks for."""
         if isinstance(action, a.EndSession):
             self._end(action)
+            return
+        if isinstance(action, a.WriteIntent | a.DropIntent | a.AnswerIntent):
+            self._wish(action)
             return
         if isinstance(action, a.Join):
             self.joined = None
@@ -119,6 +134,25 @@ class Client:
                 call.done = True
         if action.give_up and self.joined is not None and self.joined.serial == action.serial:
             self.give_up(self.joined.lease, self.joined.key)
+
+    def _wish(self, action: a.WriteIntent | a.DropIntent | a.AnswerIntent) -> None:
+        """Send what nobody waits for an answer to."""
+        store, joined = self.etcd.store, self.joined
+
+        def change() -> None:
+            match action:
+                case a.WriteIntent():
+                    stands = any(entry.lease == action.lease for entry in store.queue)
+                    if stands and not store.control(SWITCHOVER) and not store.control(PAUSED):
+                        intent = Intent(action.token, action.to, action.reason, 0)
+                        store.put_control(SWITCHOVER, intent.encode(), action.lease)
+                case a.DropIntent():
+                    if store.control(SWITCHOVER) == action.revision:
+                        store.drop_control(SWITCHOVER)
+                case a.AnswerIntent() if joined is not None:
+                    store.answer(joined.key, joined.lease, joined.create_revision, action.intent)
+
+        self.ask(self.endpoint, self.etcd.propose, change, then=nothing, failed=nothing)
 
     def give_up(self, lease: int, key: str) -> None:
         """Delete a key that never held, and revoke its lease: best effort, at two members."""

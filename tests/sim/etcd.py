@@ -24,9 +24,10 @@ class Etcd:
         self.engine = engine
         self.term = 2
         self.leader: Member | None = None
-        self.store = Store(self._queue_changed, self._lease_changed)
+        self.store = Store(self._queue_changed, self._lease_changed, self._control_changed)
         self.members = [Member(engine, index, rate) for index, rate in enumerate(rates)]
         self.watchers: list[Callable[[], None]] = []
+        self.control_watchers: list[Callable[[], None]] = []
         self.revoke_failures = 0.0
         self.failed_revoke_at = -1e9
         self.down = False
@@ -241,6 +242,10 @@ class Etcd:
         for watcher in self.watchers:
             watcher()
 
+    def _control_changed(self) -> None:
+        for watcher in self.control_watchers:
+            watcher()
+
     # --- requests ---
 
     def _resume_waiting(self) -> None:
@@ -275,7 +280,7 @@ class Etcd:
         member.view = self.leader
         store = self.store
         reply(member.index, self.term, (store.revision, store.queue, store.holder, store.holder_revision,
-                                        store.epoch, store.epoch_revision))
+                                        store.epoch, store.epoch_revision, store.controls))
 
     def keepalive(self, member: Member, lease: int, reply: Reply, failed: Reply) -> None:
         """Renew a lease at whoever this member takes for the leader: reply(term, ttl).

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from leaderd.core.control import PAUSED, STANDBY_PREFIX, SWITCHOVER, Controls, Intent
+from leaderd.core.handover import heirs, refusal, standing_leader
 from tests.sim.member import Member
 from tests.sim.network import Link
 from tests.sim.trouble import Trouble
@@ -140,6 +142,44 @@ class EtcdFaults(Trouble):
                 self.engine.note("FAULT", f"the foreign candidate {entry.key} leaves")
                 self.etcd.store.delete(entry.key)
                 self.etcd.store.revoke(entry.lease)
+
+    def _switchover(self) -> bool:
+        """Have an operator ask for another leader, as `etcd.control` does."""
+        store = self.etcd.store
+        to = self.engine.rng.choice(("", *(host.name for host in self.hosts)))
+        controls = Controls.read(store.controls)
+        leader = standing_leader(store.queue, store.holder)
+        if (not self.etcd.has_quorum() or leader is None or store.holder is None
+                or refusal(store.queue, store.holder, controls, to)):
+            return False
+        to = to or heirs(store.queue, leader.key, controls)[0].node
+        intent = Intent(store.holder.token, to, "switchover", 0)
+        store.put_control(SWITCHOVER, intent.encode(), leader.lease)
+        return self._note(f"an operator wants {to} to lead after {leader.node}")
+
+    def _pause_election(self) -> bool:
+        if not self.etcd.has_quorum():
+            return False
+        self.etcd.store.put_control(PAUSED)
+        self.etcd.store.drop_control(SWITCHOVER)
+        self._while(lambda: self._unmark(PAUSED))
+        return self._note("an operator pauses the election")
+
+    def _standby(self) -> bool:
+        if not self.etcd.has_quorum():
+            return False
+        mark = STANDBY_PREFIX + self._host().name
+        self.etcd.store.put_control(mark)
+        self._while(lambda: self._unmark(mark))
+        return self._note(f"an operator marks {mark}")
+
+    def _unmark(self, mark: str) -> None:
+        # An operator whose request finds no etcd tries again.
+        if not self.over and not self.etcd.has_quorum():
+            self.engine.after(0.3, self._unmark, mark)
+            return
+        self.engine.note("FAULT", f"an operator drops {mark}")
+        self.etcd.store.drop_control(mark)
 
     # --- a backup is restored ---
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from leaderd.core.control import SWITCHOVER
 from tests.sim.etcd_faults import EtcdFaults
 from tests.sim.node_faults import NodeFaults
 
@@ -59,6 +60,10 @@ class Faults(EtcdFaults, NodeFaults):
                 if process is not None and process.paused:
                     process.resume()
         self._raise_epoch()
+        # Whatever stands by then, a restored backup's included.
+        for mark in self.etcd.store.controls:
+            if mark.name != SWITCHOVER:
+                self._unmark(mark.name)
 
     def settled(self) -> bool:
         """Return whether etcd has a leader, every node is up, and no operator is at work."""

@@ -103,6 +103,7 @@ class Guard:
         elif isinstance(message, wire.Arm):
             self._arm(message)
         elif isinstance(message, wire.Fence):
+            self._take_over(message.token)
             self._clean_up(after, asked=True)
         elif after.phase is Phase.STOPPED:
             self._write(after.order, "stopped")
@@ -112,6 +113,12 @@ class Guard:
         agent = self.host.agent
         if agent is not None:
             self.engine.after(0.0003, agent.do, agent.post, event)
+
+    def _take_over(self, token: int) -> None:
+        """Tell the agent not to die for this term any more."""
+        agent = self.host.agent
+        if agent is not None:
+            self.engine.after(0.0003, agent.do, agent.relieved, token)
 
     def _arm(self, order: wire.Arm) -> None:
         sync = self.host.slow_disk or self.engine.uniform(0.0005, 0.005)
@@ -275,13 +282,14 @@ def message_of(action: Any, stop_timeout: float) -> wire.Message:
     """Return what the agent's side of the link sends for an action."""
     if isinstance(action, a.ArmGuard):
         return wire.Arm(
-            NAME, action.token, _deadlines(action.lease), action.holder_revision,
+            NAME, action.token, deadlines(action.lease), action.holder_revision,
             wire.ReleaseKeys("", "", "", f"{action.record.lease:x}"), action.record.encode(),
             (wire.Stop("it", ("stop",), stop_timeout),))
     if isinstance(action, a.ExtendLease):
-        return wire.Extend(NAME, action.token, _deadlines(action.lease))
+        return wire.Extend(NAME, action.token, deadlines(action.lease))
     return _PLAIN[type(action)](NAME, action.token)
 
 
-def _deadlines(lease: Lease) -> wire.Deadlines:
+def deadlines(lease: Lease) -> wire.Deadlines:
+    """Return the deadlines of a lease as the guard gets them."""
     return wire.Deadlines(lease.stop_at, lease.fence_at, lease.expires_at)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from leaderd.core import actions as a
 from leaderd.core import events as e
+from leaderd.core.handover import Preference
 from leaderd.core.lease import Timing
 from leaderd.core.records import Known
 from tests.sim.agent import Agent
@@ -25,14 +26,15 @@ class Host:
     """
 
     def __init__(self, engine: Engine, etcd: Etcd, monitor: Monitor, name: str, timing: Timing, *,
-                 contained: bool, reboots: bool, priority: int, granted: int, drift: float) -> None:
+                 contained: bool, reboots: bool, preference: Preference, granted: int, drift: float) -> None:
         self.engine = engine
         self.etcd = etcd
         self.monitor = monitor
         self.name = name
         self.timing = timing
         self.ttl = granted
-        self.priority = priority
+        self.preference = preference
+        monitor.priorities[name] = preference.priority
         self.reboots = reboots
         self.links = [Link(engine) for _ in etcd.members]
         self.clock = NodeClock(engine.rng, drift)
@@ -50,6 +52,11 @@ class Host:
         self.up = False
         self.boots = 0
         etcd.watchers.append(self._queue_changed)
+        etcd.control_watchers.append(self._controls_changed)
+
+    def _controls_changed(self) -> None:
+        if self.agent is not None and self.agent.alive:
+            self.agent.client.controls_changed()
 
     def _queue_changed(self) -> None:
         if self.agent is not None and self.agent.alive:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from leaderd.core import actions as a
 from leaderd.core import events as e
-from leaderd.core import history
+from leaderd.core import history, session
 from leaderd.core.election import Election
 from leaderd.core.lease import Lease, Timing
 from leaderd.core.proof import KeepaliveAnswer, Verdict, judge_renewal
@@ -198,6 +198,8 @@ PATCHES: dict[str, list[Patch]] = {
     "R12": [(Lease, "renewed", _renews_at_any_time), (Election, "_deadlines", _deadlines_of_leaders),
             (Session, "next_timer", _waits_past_the_end)],
     "R13": [(Guard, "_watch", _nothing)],
+    "marks": [(session, "is_barred", _never), (Store, "bars", _never)],
+    "marks, in the takeover": [(Store, "bars", _never)],
     "margin": [(world, "budget", _budget_without_margin)],
     "drift": [(world, "budget", _budget_without_drift)],
 }

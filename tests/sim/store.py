@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from leaderd.core.records import CandidateKey, HolderRecord
+from leaderd.core.control import PAUSED, STANDBY_PREFIX
+from leaderd.core.records import CandidateKey, ControlKey, HolderRecord
 
 CLUSTER_ID = 0xC1
 
@@ -19,6 +20,8 @@ class Image(NamedTuple):
     epoch: int
     epoch_revision: int
     leases: dict[int, int]
+    controls: tuple[ControlKey, ...]
+    attached: dict[str, int]
 
 
 class Store:
@@ -27,9 +30,11 @@ class Store:
     Args:
         on_queue: Told of each change of the queue: what a watch would show.
         on_lease: Told of each lease that appears (with its ttl) or vanishes (with 0).
+        on_control: Told of each change of what operators have written.
     """
 
-    def __init__(self, on_queue: Callable[[], None], on_lease: Callable[[int, int], None]) -> None:
+    def __init__(self, on_queue: Callable[[], None], on_lease: Callable[[int, int], None],
+                 on_control: Callable[[], None] = lambda: None) -> None:
         self.revision = 1
         self.queue: tuple[CandidateKey, ...] = ()
         self.holder: HolderRecord | None = None
@@ -37,9 +42,12 @@ class Store:
         self.epoch = 0
         self.epoch_revision = 0
         self.leases: dict[int, int] = {}
+        self.controls: tuple[ControlKey, ...] = ()
+        self.attached: dict[str, int] = {}
         self.on_takeover: Callable[[HolderRecord], None] = lambda record: None
         self._on_queue = on_queue
         self._on_lease = on_lease
+        self._on_control = on_control
         self._next_lease = 0x1000
 
     # --- leases ---
@@ -57,6 +65,8 @@ class Store:
             return False
         self._on_lease(lease, 0)
         self._remove(lambda entry: entry.lease == lease)
+        for name in [name for name, on in self.attached.items() if on == lease]:
+            self.drop_control(name)
         return True
 
     # --- keys ---
@@ -91,11 +101,52 @@ class Store:
         entry = self.queue[0] if self.queue else None
         if (entry is None or entry.key != key or entry.lease != lease
                 or entry.create_revision != create_revision or self.holder_revision != holder_revision
-                or self.epoch_revision != epoch_revision):
+                or self.epoch_revision != epoch_revision or self.bars(record.node)):
             return 0
         self.put_holder(record)
         self.on_takeover(record)
         return self.holder_revision
+
+    def answer(self, key: str, lease: int, create_revision: int, intent: int) -> None:
+        """Put `ready_for` into a candidate key, unless it is another's by now."""
+        queue = tuple(
+            replace(entry, ready_for=intent)
+            if (entry.key, entry.lease, entry.create_revision) == (key, lease, create_revision) else entry
+            for entry in self.queue
+        )
+        if queue != self.queue:
+            self.revision += 1
+            self.queue = queue
+            self._on_queue()
+
+    # --- what operators write ---
+
+    def bars(self, node: str) -> bool:
+        """Return whether a mark keeps a node from being promoted."""
+        return bool(self.control(PAUSED) or self.control(STANDBY_PREFIX + node))
+
+    def control(self, name: str) -> int:
+        """Return the mod revision of a key, 0 where it does not stand."""
+        return next((key.revision for key in self.controls if key.name == name), 0)
+
+    def put_control(self, name: str, text: str = "{}", lease: int = 0) -> None:
+        """Put a key; on a lease unless that is 0."""
+        if lease and lease not in self.leases:
+            return
+        self.revision += 1
+        others = [key for key in self.controls if key.name != name]
+        self.controls = (*others, ControlKey(name, text, self.revision))
+        if lease:
+            self.attached[name] = lease
+        self._on_control()
+
+    def drop_control(self, name: str) -> None:
+        """Delete a key."""
+        if self.control(name):
+            self.revision += 1
+            self.controls = tuple(key for key in self.controls if key.name != name)
+            self.attached.pop(name, None)
+            self._on_control()
 
     def put_holder(self, record: HolderRecord) -> None:
         """Put the holder record as its JSON text would bring it back."""
@@ -105,7 +156,8 @@ class Store:
 
     def release(self, key: str, record: HolderRecord, holder_revision: int) -> None:
         """Run the release transaction of R5: the record under its guard, the key in any case."""
-        if self.holder_revision == holder_revision:
+        held = HolderRecord.decode(replace(record, state="held").encode())
+        if self.holder_revision == holder_revision and self.holder == held:
             self.put_holder(replace(record, state="released"))
         self.delete(key)
 
@@ -120,10 +172,11 @@ class Store:
     def image(self) -> Image:
         """Return a backup."""
         return Image(self.revision, self.queue, self.holder, self.holder_revision, self.epoch,
-                     self.epoch_revision, dict(self.leases))
+                     self.epoch_revision, dict(self.leases), self.controls, dict(self.attached))
 
     def restore(self, image: Image) -> None:
         """Go back to a backup: old keys and leases return, newer ones are gone."""
         self.leases = dict(image.leases)
         (self.revision, self.queue, self.holder, self.holder_revision,
          self.epoch, self.epoch_revision) = image[:6]
+        self.controls, self.attached = image.controls, dict(image.attached)

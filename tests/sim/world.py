@@ -1,8 +1,10 @@
 """One schedule: a world made from a seed, run under faults and then in quiet, and judged."""
 
+import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+from leaderd.core.handover import Preference
 from leaderd.core.lease import Timing
 from leaderd.core.states import State
 from tests.sim.checks import Monitor
@@ -39,6 +41,12 @@ def budget(ttl: int, drift: float, kill_time: float, stop_share: float) -> Timin
                   stop_timeout=stop_timeout, kill_time=kill_time, start_timeout=2.5, clock_drift=drift)
 
 
+def _preference(rng: random.Random, preferred: float) -> Preference:
+    """Return a node's priority, and whether it would preempt."""
+    priority = rng.choice((50, 200)) if rng.random() < preferred else 100
+    return Preference(priority, rng.uniform(0.5, 4.0) if rng.random() < 0.2 + 0.5 * preferred else None)
+
+
 class World:
     """Everything that one seed decides."""
 
@@ -52,6 +60,7 @@ class World:
         self.etcd = Etcd(engine, [member_rate(rng, drift) for _ in range(3)])
         self.etcd.counts = self.monitor.counts
         self.etcd.store.on_takeover = self.monitor.took_over
+        self.monitor.stands = self.etcd.store.control
         contained = rng.random() < self.mix.contained
         more = 1 if rng.random() < 0.05 else 0
         ttl = rng.choice(self.mix.ttls)
@@ -61,7 +70,8 @@ class World:
             timing = budget(own, drift, rng.choice((0.3, 0.5)), self.mix.stop_share)
             self.hosts.append(Host(
                 engine, self.etcd, self.monitor, "abc"[index], timing, contained=contained,
-                reboots=not contained or rng.random() < 0.3, priority=100, granted=own + more, drift=drift))
+                reboots=not contained or rng.random() < 0.3, preference=_preference(rng, self.mix.preferred),
+                granted=own + more, drift=drift))
         self.contained = contained
         for host in self.hosts:
             engine.after(engine.uniform(0.0, 0.6), host.boot)

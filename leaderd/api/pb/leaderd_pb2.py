@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cleaderd/api/pb/leaderd.proto\x12\nleaderd.v1\"$\n\x10GetStatusRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\"\x9e\x01\n\x11GetStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x1e\n\x04pids\x18\x04 \x01(\x0b\x32\x10.leaderd.v1.Pids\x12\'\n\telections\x18\x05 \x03(\x0b\x32\x14.leaderd.v1.Election\x12\x10\n\x08warnings\x18\x06 \x03(\t\"&\n\x12WatchStatusRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\"K\n\x13WatchStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12&\n\x08\x65lection\x18\x02 \x01(\x0b\x32\x14.leaderd.v1.Election\"$\n\x04Pids\x12\r\n\x05guard\x18\x01 \x01(\x03\x12\r\n\x05\x61gent\x18\x02 \x01(\x03\"\xd1\x02\n\x08\x45lection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x0e\n\x06leader\x18\x05 \x01(\t\x12\r\n\x05token\x18\x06 \x01(\x04\x12\r\n\x05lease\x18\x07 \x01(\t\x12\x11\n\tguarantee\x18\x08 \x01(\t\x12\x11\n\tvalid_for\x18\t \x01(\x01\x12\x0e\n\x06paused\x18\n \x01(\x08\x12\x0f\n\x07healthy\x18\x0b \x01(\x08\x12\r\n\x05since\x18\x0c \x01(\t\x12)\n\ncandidates\x18\r \x03(\x0b\x32\x15.leaderd.v1.Candidate\x12\x1f\n\x05nodes\x18\x0e \x03(\x0b\x32\x10.leaderd.v1.Node\x12\'\n\tresources\x18\x0f \x03(\x0b\x32\x14.leaderd.v1.Resource\x12\x0f\n\x07\x62locked\x18\x10 \x01(\t\"N\n\tCandidate\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0f\n\x07\x66oreign\x18\x04 \x01(\x08\"3\n\x04Node\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"5\n\x08Resource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t2\xa5\x01\n\x07Leaderd\x12H\n\tGetStatus\x12\x1c.leaderd.v1.GetStatusRequest\x1a\x1d.leaderd.v1.GetStatusResponse\x12P\n\x0bWatchStatus\x12\x1e.leaderd.v1.WatchStatusRequest\x1a\x1f.leaderd.v1.WatchStatusResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cleaderd/api/pb/leaderd.proto\x12\nleaderd.v1\"$\n\x10GetStatusRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\"\x9e\x01\n\x11GetStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x1e\n\x04pids\x18\x04 \x01(\x0b\x32\x10.leaderd.v1.Pids\x12\'\n\telections\x18\x05 \x03(\x0b\x32\x14.leaderd.v1.Election\x12\x10\n\x08warnings\x18\x06 \x03(\t\"&\n\x12WatchStatusRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\"K\n\x13WatchStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12&\n\x08\x65lection\x18\x02 \x01(\x0b\x32\x14.leaderd.v1.Election\"$\n\x04Pids\x12\r\n\x05guard\x18\x01 \x01(\x03\x12\r\n\x05\x61gent\x18\x02 \x01(\x03\"\xd1\x02\n\x08\x45lection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x0e\n\x06leader\x18\x05 \x01(\t\x12\r\n\x05token\x18\x06 \x01(\x04\x12\r\n\x05lease\x18\x07 \x01(\t\x12\x11\n\tguarantee\x18\x08 \x01(\t\x12\x11\n\tvalid_for\x18\t \x01(\x01\x12\x0e\n\x06paused\x18\n \x01(\x08\x12\x0f\n\x07healthy\x18\x0b \x01(\x08\x12\r\n\x05since\x18\x0c \x01(\t\x12)\n\ncandidates\x18\r \x03(\x0b\x32\x15.leaderd.v1.Candidate\x12\x1f\n\x05nodes\x18\x0e \x03(\x0b\x32\x10.leaderd.v1.Node\x12\'\n\tresources\x18\x0f \x03(\x0b\x32\x14.leaderd.v1.Resource\x12\x0f\n\x07\x62locked\x18\x10 \x01(\t\"N\n\tCandidate\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0f\n\x07\x66oreign\x18\x04 \x01(\x08\"3\n\x04Node\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"5\n\x08Resource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"1\n\x11SwitchoverRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\"i\n\x12SwitchoverResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06leader\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\x04\x12\x10\n\x03gap\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\x42\x06\n\x04_gap\"S\n\x11SetStandbyRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0f\n\x07standby\x18\x03 \x01(\x08\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\"\x14\n\x12SetStandbyResponse\"4\n\x10SetPausedRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\"\x13\n\x11SetPausedResponse\"4\n\x11GetHistoryRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"5\n\x12GetHistoryResponse\x12\x1f\n\x05terms\x18\x01 \x03(\x0b\x32\x10.leaderd.v1.Term\"\x88\x01\n\x04Term\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\x04\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0c\n\x04\x66rom\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x10\n\x03gap\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x63lean\x18\x08 \x01(\x08\x42\x06\n\x04_gap\"5\n\x12VerifyTokenRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\x04\"4\n\x13VerifyTokenResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x0e\n\x06newest\x18\x02 \x01(\x04\"%\n\x11RaiseEpochRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\"#\n\x12RaiseEpochResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\"\"\n\x0e\x45xplainRequest\x12\x10\n\x08\x65lection\x18\x01 \x01(\t\"K\n\x0f\x45xplainResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12*\n\telections\x18\x02 \x03(\x0b\x32\x17.leaderd.v1.Explanation\"\x82\x01\n\x0b\x45xplanation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07promise\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x03(\t\x12\r\n\x05waits\x18\x04 \x03(\t\x12\'\n\tenforcers\x18\x05 \x03(\x0b\x32\x14.leaderd.v1.Enforcer\x12\x0f\n\x07\x66\x61ilure\x18\x06 \x03(\t\"g\n\x08\x45nforcer\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0e\n\x06kernel\x18\x04 \x01(\t\x12\r\n\x05guard\x18\x05 \x01(\t\x12\r\n\x05\x61lone\x18\x06 \x01(\t2\xb9\x05\n\x07Leaderd\x12H\n\tGetStatus\x12\x1c.leaderd.v1.GetStatusRequest\x1a\x1d.leaderd.v1.GetStatusResponse\x12P\n\x0bWatchStatus\x12\x1e.leaderd.v1.WatchStatusRequest\x1a\x1f.leaderd.v1.WatchStatusResponse0\x01\x12M\n\nSwitchover\x12\x1d.leaderd.v1.SwitchoverRequest\x1a\x1e.leaderd.v1.SwitchoverResponse0\x01\x12K\n\nSetStandby\x12\x1d.leaderd.v1.SetStandbyRequest\x1a\x1e.leaderd.v1.SetStandbyResponse\x12H\n\tSetPaused\x12\x1c.leaderd.v1.SetPausedRequest\x1a\x1d.leaderd.v1.SetPausedResponse\x12K\n\nGetHistory\x12\x1d.leaderd.v1.GetHistoryRequest\x1a\x1e.leaderd.v1.GetHistoryResponse\x12N\n\x0bVerifyToken\x12\x1e.leaderd.v1.VerifyTokenRequest\x1a\x1f.leaderd.v1.VerifyTokenResponse\x12K\n\nRaiseEpoch\x12\x1d.leaderd.v1.RaiseEpochRequest\x1a\x1e.leaderd.v1.RaiseEpochResponse\x12\x42\n\x07\x45xplain\x12\x1a.leaderd.v1.ExplainRequest\x1a\x1b.leaderd.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODE']._serialized_end=869
   _globals['_RESOURCE']._serialized_start=871
   _globals['_RESOURCE']._serialized_end=924
-  _globals['_LEADERD']._serialized_start=927
-  _globals['_LEADERD']._serialized_end=1092
+  _globals['_SWITCHOVERREQUEST']._serialized_start=926
+  _globals['_SWITCHOVERREQUEST']._serialized_end=975
+  _globals['_SWITCHOVERRESPONSE']._serialized_start=977
+  _globals['_SWITCHOVERRESPONSE']._serialized_end=1082
+  _globals['_SETSTANDBYREQUEST']._serialized_start=1084
+  _globals['_SETSTANDBYREQUEST']._serialized_end=1167
+  _globals['_SETSTANDBYRESPONSE']._serialized_start=1169
+  _globals['_SETSTANDBYRESPONSE']._serialized_end=1189
+  _globals['_SETPAUSEDREQUEST']._serialized_start=1191
+  _globals['_SETPAUSEDREQUEST']._serialized_end=1243
+  _globals['_SETPAUSEDRESPONSE']._serialized_start=1245
+  _globals['_SETPAUSEDRESPONSE']._serialized_end=1264
+  _globals['_GETHISTORYREQUEST']._serialized_start=1266
+  _globals['_GETHISTORYREQUEST']._serialized_end=1318
+  _globals['_GETHISTORYRESPONSE']._serialized_start=1320
+  _globals['_GETHISTORYRESPONSE']._serialized_end=1373
+  _globals['_TERM']._serialized_start=1376
+  _globals['_TERM']._serialized_end=1512
+  _globals['_VERIFYTOKENREQUEST']._serialized_start=1514
+  _globals['_VERIFYTOKENREQUEST']._serialized_end=1567
+  _globals['_VERIFYTOKENRESPONSE']._serialized_start=1569
+  _globals['_VERIFYTOKENRESPONSE']._serialized_end=1621
+  _globals['_RAISEEPOCHREQUEST']._serialized_start=1623
+  _globals['_RAISEEPOCHREQUEST']._serialized_end=1660
+  _globals['_RAISEEPOCHRESPONSE']._serialized_start=1662
+  _globals['_RAISEEPOCHRESPONSE']._serialized_end=1697
+  _globals['_EXPLAINREQUEST']._serialized_start=1699
+  _globals['_EXPLAINREQUEST']._serialized_end=1733
+  _globals['_EXPLAINRESPONSE']._serialized_start=1735
+  _globals['_EXPLAINRESPONSE']._serialized_end=1810
+  _globals['_EXPLANATION']._serialized_start=1813
+  _globals['_EXPLANATION']._serialized_end=1943
+  _globals['_ENFORCER']._serialized_start=1945
+  _globals['_ENFORCER']._serialized_end=2048
+  _globals['_LEADERD']._serialized_start=2051
+  _globals['_LEADERD']._serialized_end=2748
 # @@protoc_insertion_point(module_scope)

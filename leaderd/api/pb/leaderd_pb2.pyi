@@ -117,3 +117,160 @@ class Resource(_message.Message):
     type: str
     state: str
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
+
+class SwitchoverRequest(_message.Message):
+    __slots__ = ("election", "to")
+    ELECTION_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    election: str
+    to: str
+    def __init__(self, election: _Optional[str] = ..., to: _Optional[str] = ...) -> None: ...
+
+class SwitchoverResponse(_message.Message):
+    __slots__ = ("text", "leader", "token", "gap", "done")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    leader: str
+    token: int
+    gap: float
+    done: bool
+    def __init__(self, text: _Optional[str] = ..., leader: _Optional[str] = ..., token: _Optional[int] = ..., gap: _Optional[float] = ..., done: _Optional[bool] = ...) -> None: ...
+
+class SetStandbyRequest(_message.Message):
+    __slots__ = ("election", "node", "standby", "force")
+    ELECTION_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    STANDBY_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    election: str
+    node: str
+    standby: bool
+    force: bool
+    def __init__(self, election: _Optional[str] = ..., node: _Optional[str] = ..., standby: _Optional[bool] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class SetStandbyResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SetPausedRequest(_message.Message):
+    __slots__ = ("election", "paused")
+    ELECTION_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    election: str
+    paused: bool
+    def __init__(self, election: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
+
+class SetPausedResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetHistoryRequest(_message.Message):
+    __slots__ = ("election", "limit")
+    ELECTION_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    election: str
+    limit: int
+    def __init__(self, election: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class GetHistoryResponse(_message.Message):
+    __slots__ = ("terms",)
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    terms: _containers.RepeatedCompositeFieldContainer[Term]
+    def __init__(self, terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ...) -> None: ...
+
+class Term(_message.Message):
+    __slots__ = ("election", "token", "node", "to", "reason", "gap", "clean")
+    ELECTION_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    CLEAN_FIELD_NUMBER: _ClassVar[int]
+    election: str
+    token: int
+    node: str
+    to: str
+    reason: str
+    gap: float
+    clean: bool
+    def __init__(self, election: _Optional[str] = ..., token: _Optional[int] = ..., node: _Optional[str] = ..., to: _Optional[str] = ..., reason: _Optional[str] = ..., gap: _Optional[float] = ..., clean: _Optional[bool] = ..., **kwargs) -> None: ...
+
+class VerifyTokenRequest(_message.Message):
+    __slots__ = ("election", "token")
+    ELECTION_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    election: str
+    token: int
+    def __init__(self, election: _Optional[str] = ..., token: _Optional[int] = ...) -> None: ...
+
+class VerifyTokenResponse(_message.Message):
+    __slots__ = ("valid", "newest")
+    VALID_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    valid: bool
+    newest: int
+    def __init__(self, valid: _Optional[bool] = ..., newest: _Optional[int] = ...) -> None: ...
+
+class RaiseEpochRequest(_message.Message):
+    __slots__ = ("election",)
+    ELECTION_FIELD_NUMBER: _ClassVar[int]
+    election: str
+    def __init__(self, election: _Optional[str] = ...) -> None: ...
+
+class RaiseEpochResponse(_message.Message):
+    __slots__ = ("epoch",)
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("election",)
+    ELECTION_FIELD_NUMBER: _ClassVar[int]
+    election: str
+    def __init__(self, election: _Optional[str] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("node", "elections")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    ELECTIONS_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    elections: _containers.RepeatedCompositeFieldContainer[Explanation]
+    def __init__(self, node: _Optional[str] = ..., elections: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("name", "promise", "why", "waits", "enforcers", "failure")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
+    ENFORCERS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    promise: str
+    why: _containers.RepeatedScalarFieldContainer[str]
+    waits: _containers.RepeatedScalarFieldContainer[str]
+    enforcers: _containers.RepeatedCompositeFieldContainer[Enforcer]
+    failure: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., promise: _Optional[str] = ..., why: _Optional[_Iterable[str]] = ..., waits: _Optional[_Iterable[str]] = ..., enforcers: _Optional[_Iterable[_Union[Enforcer, _Mapping]]] = ..., failure: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Enforcer(_message.Message):
+    __slots__ = ("resource", "type", "agent", "kernel", "guard", "alone")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    GUARD_FIELD_NUMBER: _ClassVar[int]
+    ALONE_FIELD_NUMBER: _ClassVar[int]
+    resource: str
+    type: str
+    agent: str
+    kernel: str
+    guard: str
+    alone: str
+    def __init__(self, resource: _Optional[str] = ..., type: _Optional[str] = ..., agent: _Optional[str] = ..., kernel: _Optional[str] = ..., guard: _Optional[str] = ..., alone: _Optional[str] = ...) -> None: ...

@@ -44,6 +44,41 @@ class LeaderdStub:
                 request_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.WatchStatusRequest.SerializeToString,
                 response_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.WatchStatusResponse.FromString,
                 _registered_method=True)
+        self.Switchover = channel.unary_stream(
+                '/leaderd.v1.Leaderd/Switchover',
+                request_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SwitchoverRequest.SerializeToString,
+                response_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SwitchoverResponse.FromString,
+                _registered_method=True)
+        self.SetStandby = channel.unary_unary(
+                '/leaderd.v1.Leaderd/SetStandby',
+                request_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetStandbyRequest.SerializeToString,
+                response_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetStandbyResponse.FromString,
+                _registered_method=True)
+        self.SetPaused = channel.unary_unary(
+                '/leaderd.v1.Leaderd/SetPaused',
+                request_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetPausedRequest.SerializeToString,
+                response_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetPausedResponse.FromString,
+                _registered_method=True)
+        self.GetHistory = channel.unary_unary(
+                '/leaderd.v1.Leaderd/GetHistory',
+                request_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.GetHistoryRequest.SerializeToString,
+                response_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.GetHistoryResponse.FromString,
+                _registered_method=True)
+        self.VerifyToken = channel.unary_unary(
+                '/leaderd.v1.Leaderd/VerifyToken',
+                request_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.VerifyTokenRequest.SerializeToString,
+                response_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.VerifyTokenResponse.FromString,
+                _registered_method=True)
+        self.RaiseEpoch = channel.unary_unary(
+                '/leaderd.v1.Leaderd/RaiseEpoch',
+                request_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.RaiseEpochRequest.SerializeToString,
+                response_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.RaiseEpochResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/leaderd.v1.Leaderd/Explain',
+                request_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.ExplainResponse.FromString,
+                _registered_method=True)
 
 
 class LeaderdServicer:
@@ -64,6 +99,56 @@ class LeaderdServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Switchover(self, request, context):
+        """Hands the leadership over and tells how it goes; the last message has `done`. Whoever cancels
+        this call no longer hears how it ends; the handover itself is not taken back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStandby(self, request, context):
+        """Takes a node out of the competition, or puts it back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPaused(self, request, context):
+        """While an election is paused no node is newly promoted in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHistory(self, request, context):
+        """Past leaderships, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyToken(self, request, context):
+        """Whether a fencing token is the newest that was handed out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RaiseEpoch(self, request, context):
+        """After a restore of etcd: accept that revisions went back; tokens of the new epoch are larger.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Why this node leads or does not, in sentences.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LeaderdServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +161,41 @@ def add_LeaderdServicer_to_server(servicer, server):
                     servicer.WatchStatus,
                     request_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.WatchStatusRequest.FromString,
                     response_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.WatchStatusResponse.SerializeToString,
+            ),
+            'Switchover': grpc.unary_stream_rpc_method_handler(
+                    servicer.Switchover,
+                    request_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SwitchoverRequest.FromString,
+                    response_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SwitchoverResponse.SerializeToString,
+            ),
+            'SetStandby': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStandby,
+                    request_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetStandbyRequest.FromString,
+                    response_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetStandbyResponse.SerializeToString,
+            ),
+            'SetPaused': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPaused,
+                    request_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetPausedRequest.FromString,
+                    response_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetPausedResponse.SerializeToString,
+            ),
+            'GetHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistory,
+                    request_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.GetHistoryRequest.FromString,
+                    response_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'VerifyToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyToken,
+                    request_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.VerifyTokenRequest.FromString,
+                    response_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.VerifyTokenResponse.SerializeToString,
+            ),
+            'RaiseEpoch': grpc.unary_unary_rpc_method_handler(
+                    servicer.RaiseEpoch,
+                    request_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.RaiseEpochRequest.FromString,
+                    response_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.RaiseEpochResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.ExplainRequest.FromString,
+                    response_serializer=leaderd_dot_api_dot_pb_dot_leaderd__pb2.ExplainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +252,195 @@ class Leaderd:
             '/leaderd.v1.Leaderd/WatchStatus',
             leaderd_dot_api_dot_pb_dot_leaderd__pb2.WatchStatusRequest.SerializeToString,
             leaderd_dot_api_dot_pb_dot_leaderd__pb2.WatchStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Switchover(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/leaderd.v1.Leaderd/Switchover',
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.SwitchoverRequest.SerializeToString,
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.SwitchoverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStandby(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leaderd.v1.Leaderd/SetStandby',
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetStandbyRequest.SerializeToString,
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetStandbyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPaused(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leaderd.v1.Leaderd/SetPaused',
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetPausedRequest.SerializeToString,
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.SetPausedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leaderd.v1.Leaderd/GetHistory',
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.GetHistoryRequest.SerializeToString,
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leaderd.v1.Leaderd/VerifyToken',
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.VerifyTokenRequest.SerializeToString,
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.VerifyTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RaiseEpoch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leaderd.v1.Leaderd/RaiseEpoch',
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.RaiseEpochRequest.SerializeToString,
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.RaiseEpochResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leaderd.v1.Leaderd/Explain',
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.ExplainRequest.SerializeToString,
+            leaderd_dot_api_dot_pb_dot_leaderd__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

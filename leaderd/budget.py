@@ -1,4 +1,4 @@
-"""What `leaderd check` says of one election: its time budget, its failover times, who enforces what.
+"""The time budget of one election: from its plan, and what `check` and `explain` say of it.
 
 Pure: values in, lines and rows out.
 """
@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 
 from leaderd.core.lease import ETCD_LEADER_CHANGE, WAITER_FACTOR, Timing
-from leaderd.plan import CheckPlan, ElectionPlan, ResourcePlan
+from leaderd.enforcers import covered_without_us
+from leaderd.plan import CheckPlan, ElectionPlan
 
 _WIDTH = 76
 # Etcd looks for expired leases every 0.5 s, the waiter for evidence every 0.1 s, and both need a moment.
@@ -17,6 +18,22 @@ _EXPIRY_LATE = 0.7
 _HAND_OVER = 0.15
 # An attempt that proved nothing is followed by the next after this pause (seconds).
 _ATTEMPT_PAUSE = 0.05
+
+
+def timing_of(plan: ElectionPlan) -> Timing:
+    """Return the time budget of a checked election."""
+    return Timing(
+        ttl=plan.ttl,
+        retry_period=plan.retry_period,
+        attempt_timeout=plan.attempt_timeout,
+        hedge_after=plan.hedge_after,
+        stop_timeout=plan.stop_timeout,
+        kill_time=plan.kill_time,
+        start_timeout=plan.start_timeout,
+        margin=plan.margin,
+        clock_drift=plan.clock_drift,
+        vip=any(resource.type == "vip" for resource in plan.resources),
+    )
 
 
 def draw(timing: Timing) -> list[str]:
@@ -113,27 +130,6 @@ def _unhealthy(check: CheckPlan | None, stop: float) -> list[tuple[str, str, str
 def _revoked_unreleased(timing: Timing) -> float:
     """Return how long the next in line waits for a holder that says nothing more (rule R6c)."""
     return WAITER_FACTOR * timing.window + timing.margin + _HAND_OVER
-
-
-def enforcers(plan: ElectionPlan) -> list[tuple[str, str, str, str, str, str]]:
-    """Return for each resource who can stop it: name, type, agent, kernel, guard, without any of us."""
-    rows = []
-    for resource in plan.resources:
-        alone = "the process, not what it detaches" if resource.type == "process" else "no"
-        kernel = "yes" if ended_by_kernel(resource) else alone
-        last = kernel if kernel == "yes" or "watchdog" not in plan.fence else "watchdog device"
-        rows.append((resource.name, resource.type, "yes", kernel, "yes", last))
-    return rows
-
-
-def ended_by_kernel(resource: ResourcePlan) -> bool:
-    """Return whether the kernel ends the resource with the agent, or an address with its lifetime."""
-    return resource.type == "vip" or bool(resource.settings.get("contain"))
-
-
-def covered_without_us(resource: ResourcePlan, plan: ElectionPlan) -> bool:
-    """Return whether the resource ends even when everything of leaderd is dead at once."""
-    return ended_by_kernel(resource) or "watchdog" in plan.fence
 
 
 def _seconds(value: float) -> str:
