@@ -160,6 +160,8 @@ class Agent:
             services: list[Coroutine[Any, Any, None]] = [
                 self._link.run(), self._serve(), self._serve_http(), self._warn(client), presence.run()
             ]
+            if self._beat:
+                services.append(self._link.show_life(self._beat))
             runs = []
             for plan in self._plan.elections:
                 loop, ports, more = self._assemble(plan, client, presence)
@@ -268,7 +270,7 @@ class Agent:
         budgets = {plan.name: (plan.ttl, timing_of(plan).stop_after) for plan in self._plan.elections}
         self._metrics.registry.register(StatusCollector(self._report.report, budgets, self._starts))
         thread = HttpThread(
-            self._plan.api.http, self._report, self._metrics, self._clock,
+            self._plan.api.http, self._report, self._operators.history, self._metrics, self._clock,
             lambda: not self._guard_lost, self._hook_log,
         )
         try:

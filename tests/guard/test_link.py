@@ -132,6 +132,22 @@ async def test_answers_become_events(guard):
     ]
 
 
+async def test_it_shows_life_while_its_loop_runs_and_is_heard(guard):
+    """Beats come by themselves; behind whatever the guard has not read, not one after the other piles up."""
+    end, link, _ = guard
+    showing = asyncio.create_task(link.show_life(0.01))
+    end.setblocking(False)
+    loop = asyncio.get_running_loop()
+    for _ in range(3):
+        packet = await asyncio.wait_for(loop.sock_recv(end, wire.MAX_PACKET), 10)
+        assert wire.decode(packet) == wire.Alive()
+    link._unsent.append(b"waiting")
+    before = len(link._unsent)
+    await asyncio.sleep(0.1)
+    assert len(link._unsent) == before
+    showing.cancel()
+
+
 async def test_nothing_is_dropped_while_the_guard_is_stopped(guard):
     """Far more messages than the socket holds arrive, all of them, in order."""
     end, link, _ = guard

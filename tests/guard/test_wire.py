@@ -18,6 +18,7 @@ MESSAGES = [
     wire.Fenced("db", 1, True, "ü"),
     wire.Shutdown(),
     wire.Reload(),
+    wire.Alive(),
 ]
 
 
