@@ -1,4 +1,4 @@
-"""Labels the pod that leads, so that a Service can select it: for `[election.notify]`, called at every change.
+"""Labels the pod that leads, so that a Service can select it: for `[election.notify]`, called at each change.
 
     [election.notify]
     command = ["python3", "-I", "-S", "/opt/leaderd/libexec/kubernetes_label.py", "leaderd/db"]

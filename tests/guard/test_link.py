@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from leaderd.changes import Change
 from leaderd.core import actions as a
 from leaderd.core.events import Fenced, GuardArmed, GuardLost
 from leaderd.core.lease import Lease, Timing
@@ -48,7 +49,7 @@ def guard():
         CLOCK,
         lambda name, event: posted.append((name, event)),
         lambda: posted.append("shutdown"),
-        lambda: posted.append("reload"),
+        posted.append,
     )
     yield ours, link, posted
     link._deadman.clear("db")
@@ -119,14 +120,16 @@ def test_arming_needs_an_order(guard):
 async def test_answers_become_events(guard):
     """armed, fenced, shutdown, reload; the end of the link is the loss of the guard, for all elections."""
     end, link, posted = guard
-    for answer in (wire.Armed("db", 7), wire.Fenced("db", 7, False, "why"), wire.Reload(), wire.Shutdown()):
+    changes = (Change(("log_level",), "debug"),)
+    fenced = wire.Fenced("db", 7, False, "why")
+    for answer in (wire.Armed("db", 7), fenced, wire.Reload(changes), wire.Shutdown()):
         end.send(wire.encode(answer))
     end.close()
     await asyncio.wait_for(link.run(), 10)
     assert posted == [
         ("db", GuardArmed(7)),
         ("db", Fenced(7, False, "why")),
-        "reload",
+        changes,
         "shutdown",
         ("", GuardLost()),
     ]

@@ -36,7 +36,7 @@ def all_faults(world: World, say: Say, linger: float) -> list[Row]:
     rows = [row for each in world.each(lambda team: one_team(team, FAULTS, say, linger)) for row in each]
     teams = [team for team in world.teams if team.system != "keepalived"]
     for name in ETCD_FAULTS:
-        rows += suffer_etcd(world, teams, name)
+        rows += suffer_etcd(world, teams, name, linger)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""One world for all tests of this directory, with figures at the end as for the other fault tests."""
+"""One world for the tests of a file, with figures at the end as for the other fault tests."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ __all__ = ["pytest_terminal_summary"]
 TEAMS = (Entry("l5x", 5, v6=True), Entry("l5y", 5), Entry("l10x", 10), Entry("l10y", 10, v6=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Four teams of leaderd, and one of keepalived where there is one."""
     peers = () if why_no_keepalived() else (Entry("k", 3, make=Keepalived),)

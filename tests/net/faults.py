@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from leaderd.demo.nodes import Node
 from tests.faults.actions import kill, pause_for, stopped
-from tests.faults.trio import now
+from tests.faults.trio import SETTLE, now, wait_for
 from tests.net.measure import SLACK, Competitors, Fault, Row, finish
 from tests.net.switch import ETCD
 from tests.net.world import World
@@ -81,8 +81,10 @@ FAULTS = {
 ETCD_FAULTS = {"etcd's leader killed": 4.0, "etcd away": 8.0}
 
 
-def suffer_etcd(world: World, teams: Sequence[Competitors], name: str) -> list[Row]:
-    """Kill etcd's leader, or all of etcd, start it again, and wait until every team is well."""
+def suffer_etcd(
+    world: World, teams: Sequence[Competitors], name: str, linger: float = 0.3
+) -> list[Row]:
+    """Kill etcd's leader, or all of etcd, start it again, and wait until somebody of every team answers."""
     victims = [world.etcd.leader()] if name == "etcd's leader killed" else list(ETCD)
     holders = world.each(lambda team: team.steady(), teams)
     rows = [Row(team.system, team.ttl, name, now(), node.host)
@@ -92,9 +94,12 @@ def suffer_etcd(world: World, teams: Sequence[Competitors], name: str) -> list[R
 
     def recover(team: Competitors) -> None:
         row = rows[teams.index(team)]
+        wait_for("an answer", lambda: bool(team.sight.holder(team.addresses[0])), SETTLE)
+        pause_for(linger)
+        until = now()
         team.repair(team.hosts[row.host])
         team.steady()
-        finish(team, row, now())
+        finish(team, row, until)
 
     world.each(recover, teams)
     return rows

@@ -122,9 +122,10 @@ def first_other(team: Competitors, row: Row) -> float | None:
 
 
 def finish(team: Competitors, row: Row, until: float) -> None:
-    """Fill in what was seen, the client's side up to an instant."""
+    """Fill in what was seen: by the client up to an instant, of the promise up to now."""
     sight = team.sight
-    row.another = first_other(team, row)
+    another = first_other(team, row)
+    row.another = another if another is not None and row.begun + another < until else None
     for address in team.addresses:
         row.outage[address] = sight.outage(address, row.begun, until)
         row.overlap = max(row.overlap, sight.overlap(address, row.begun))

@@ -37,4 +37,6 @@ class Mix:
     steps: tuple[type[a.Action], ...] = STEPS
     hits: tuple[str, ...] = ("pause", "pause both", "kill", "cut", "power off", "revoke", "late news")
     ttls: tuple[int, ...] = (3, 4, 4, 5)
+    preferred: float = 0.4
+    """How often a node's priority is not that of the others."""
     weights: dict[str, float] = field(default_factory=lambda: WEIGHTS)
