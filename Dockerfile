@@ -30,6 +30,7 @@ ENV PATH=/opt/leaderd/bin:$PATH \
     LEADERD_SOCKET=/run/leaderd/leaderd.sock
 # What a node knows of tokens and of hooks that it still has to run must outlive the container.
 VOLUME /var/lib/leaderd
-HEALTHCHECK --interval=5s --timeout=4s --start-period=15s --retries=3 CMD ["leaderd", "status", "-o", "json"]
+HEALTHCHECK --interval=5s --timeout=4s --start-period=15s --retries=3 \
+    CMD ["/opt/leaderd/bin/python3", "-I", "-S", "/opt/leaderd/libexec/health.py"]
 ENTRYPOINT ["/opt/leaderd/bin/python-privileged", "-I", "-S", "/opt/leaderd/libexec/entrypoint.py"]
 CMD ["run"]

@@ -11,13 +11,13 @@ ARGS   ?=
 # How many: schedules for sim, faults for chaos and outages, takeovers.
 N      ?=
 
-.PHONY: demo test sim chaos faults outages takeovers compose-faults bench lint types imports proto reference
-.PHONY: man docs clean help
+.PHONY: demo test sim chaos faults outages takeovers compose-faults http-faults bench lint types imports proto
+.PHONY: reference man docs clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…, compose-faults,'
-	@echo '      bench, lint, types, imports, proto, reference, man, docs, clean'
+	@echo '      http-faults N=…, bench, lint, types, imports, proto, reference, man, docs, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -50,12 +50,15 @@ takeovers: $(READY)
 compose-faults: $(READY)
 	$(BIN)/python -m pytest tests/compose --compose-faults $(ARGS)
 
+http-faults: $(READY)
+	$(BIN)/python -m tests.api.campaign $(if $(N),--faults $(N)) $(ARGS)
+
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh deploy/tls/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh examples/*.sh deploy/tls/*.sh leaderd/hooks/*.sh tests/resources/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
 
 types: $(READY)
 	$(BIN)/mypy

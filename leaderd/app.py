@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from leaderd.api.http_thread import HttpThread
 from leaderd.api.metrics import Metrics
 from leaderd.api.metrics_status import StatusCollector
 from leaderd.budget import timing_of
+from leaderd.changes import Change, adopt
 from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e
@@ -35,6 +36,7 @@ from leaderd.errors import GuardError, LeaderdError
 from leaderd.etcd.client import EtcdClient
 from leaderd.etcd.control import ElectionControl
 from leaderd.etcd.presence import Presence
+from leaderd.etcd.rotation import Rotation
 from leaderd.etcd.store import ElectionStore
 from leaderd.guard.link import ArmOrder, GuardLink
 from leaderd.keys import ElectionKeys
@@ -145,6 +147,8 @@ class Agent:
         self._guard_lost = False
         self._open: list[AsyncExitStack] = []
         self._news_time = 0.0
+        # Who goes on with another plan after a reload.
+        self._reloaded: list[Callable[[Plan], None]] = []
 
     async def run(self) -> int:
         """Run until every election is finished; return the exit code.
@@ -157,9 +161,14 @@ class Agent:
             stack.push_async_callback(self._close)
             presence = Presence(client)
             stack.push_async_callback(presence.close)
+            rotation = Rotation(client, self._plan, self._hook_log)
+            self._reloaded.append(rotation.change)
             services: list[Coroutine[Any, Any, None]] = [
-                self._link.run(), self._serve(), self._serve_http(), self._warn(client), presence.run()
+                self._link.run(), self._serve(), self._serve_http(), self._warn(client), presence.run(),
+                rotation.run(),
             ]
+            if self._beat:
+                services.append(self._link.show_life(self._beat))
             runs = []
             for plan in self._plan.elections:
                 loop, ports, more = self._assemble(plan, client, presence)
@@ -186,7 +195,7 @@ class Agent:
         memory = Memory(self._plan.state_dir, plan.name, self._hook_log)
         recovery = Recovery.read(self._recovery.get(plan.name))
         started = e.Started(memory.load(), recovery.pending, recovery.unclean, healthy=plan.check is None)
-        preference = Preference(plan.priority, plan.preempt_delay if plan.preempt else None)
+        preference = Preference(plan.priority, _patience(plan))
         election = Election(plan.name, self._plan.node, timing, preference)
         loop = ElectionLoop(election, self._clock, started)
         self._loops[plan.name] = loop
@@ -209,19 +218,24 @@ class Agent:
 
         def publish(status: Status) -> None:
             self._publish(status)
-            presence.tell(keys.node(self._plan.node), presence_text(status, plan.priority))
-            for told in (notifier, check):
-                if told is not None:
-                    told.publish(status)
+            presence.tell(keys.node(self._plan.node), presence_text(status, store.priority))
+            notifier.publish(status)
+            check.publish(status)
 
+        def reloaded(changed: Plan) -> None:
+            now = next(each for each in changed.elections if each.name == plan.name)
+            parts.change(now)
+            store.prefer(now.priority)
+            loop.post(e.PreferenceChanged(now.priority, _patience(now)))
+            presence.tell(keys.node(self._plan.node), presence_text(loop.status, now.priority))
+
+        self._reloaded.append(reloaded)
         # Closed after the notifier, as both run in one pod.
-        if check is not None:
-            stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
-        if notifier is not None:
-            stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
+        stack.push_async_callback(lambda: check.close(self._clock.now().plus(_LAST_WORDS)))
+        stack.push_async_callback(lambda: notifier.close(self._clock.now().plus(self._news_time)))
         guard = GuardPort(self._link, keys, plan.name, group, self._hook_log)
         ports = Ports(store, guard, group, memory.remember, publish)
-        return loop, ports, [store.run(), memory.run(), *([check.run()] if check else [])]
+        return loop, ports, [store.run(), memory.run(), check.run()]
 
     # --- news in and out ---
 
@@ -236,8 +250,11 @@ class Agent:
     def _shut_down(self) -> None:
         self._post("", e.Shutdown())
 
-    def _reload(self) -> None:
-        self._log.warning("reload refused: a running daemon cannot change its configuration yet; restart it")
+    def _reload(self, changes: Sequence[Change]) -> None:
+        self._plan = adopt(self._plan, changes)
+        log.change(self._plan.log, self._plan.log_level)
+        for tell in self._reloaded:
+            tell(self._plan)
 
     def _publish(self, status: Status) -> None:
         self._metrics.published(status)
@@ -268,7 +285,7 @@ class Agent:
         budgets = {plan.name: (plan.ttl, timing_of(plan).stop_after) for plan in self._plan.elections}
         self._metrics.registry.register(StatusCollector(self._report.report, budgets, self._starts))
         thread = HttpThread(
-            self._plan.api.http, self._report, self._metrics, self._clock,
+            self._plan.api.http, self._report, self._operators.history, self._metrics, self._clock,
             lambda: not self._guard_lost, self._hook_log,
         )
         try:
@@ -285,6 +302,10 @@ class Agent:
         self._report.warn(found)
         for warning in found:
             self._log.warning("beware", detail=warning)
+
+
+def _patience(plan: ElectionPlan) -> float | None:
+    return plan.preempt_delay if plan.preempt else None
 
 
 async def _finish_first(

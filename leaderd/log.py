@@ -26,6 +26,7 @@ _PATIENCE = 0.2
 _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 
 _flush: Callable[[float], None] = lambda _timeout: None
+_change: Callable[[str, str], None] = lambda _fmt, _level: None
 
 
 def configure(fmt: str, level: str, stream: TextIO | None = None) -> None:
@@ -36,25 +37,32 @@ def configure(fmt: str, level: str, stream: TextIO | None = None) -> None:
         level: The least level that is written: debug, info, warning or error.
         stream: Where to.
     """
-    global _flush  # noqa: PLW0603 - a process has one log
+    global _flush, _change
     target = sys.stderr if stream is None else stream
-    render = _json if fmt == "json" else _text_renderer(colour=target.isatty())
-    writer = _Writer(target, lambda count: render(
+    style = _Style(fmt, level, target)
+    writer = _Writer(target, lambda count: style.render(
         {"time": _now(), "level": "warning", "event": "log lines dropped", "count": count}
     ))
-    _flush = writer.flush
+    _flush, _change = writer.flush, style.change
     atexit.register(flush)
     structlog.configure(
         processors=[
+            style.only_wanted,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             _stamp,
-            lambda _logger, _method, fields: render(dict(fields)),
+            lambda _logger, _method, fields: style.render(dict(fields)),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        # Loggers outlive a change of the level, so none may have it built in.
+        wrapper_class=structlog.make_filtering_bound_logger(min(_LEVELS.values())),
         logger_factory=lambda *_args: writer,
         cache_logger_on_first_use=False,
     )
+
+
+def change(fmt: str, level: str) -> None:
+    """Write another format, or from another level on, from now on; for loggers that exist as well."""
+    _change(fmt, level)
 
 
 def flush(timeout: float = 2.0) -> None:
@@ -66,6 +74,25 @@ def get_logger(**fields: Any) -> structlog.typing.FilteringBoundLogger:
     """Return a logger whose lines all carry these fields."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger.bind(**fields)
+
+
+class _Style:
+    """How lines look and which are written."""
+
+    def __init__(self, fmt: str, level: str, target: TextIO) -> None:
+        self._target = target
+        self.change(fmt, level)
+
+    def change(self, fmt: str, level: str) -> None:
+        self.render = _json if fmt == "json" else _text_renderer(colour=self._target.isatty())
+        self._least = _LEVELS[level]
+
+    def only_wanted(
+        self, _logger: object, method: str, fields: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        if _LEVELS.get(method, max(_LEVELS.values())) < self._least:
+            raise structlog.DropEvent
+        return fields
 
 
 def _now() -> str:

@@ -20,7 +20,7 @@ from leaderd.core import actions as a
 from leaderd.core import events as e
 from leaderd.core.election import Election
 from leaderd.core.lease import Timing
-from leaderd.core.records import CandidateKey, HolderRecord, Known, Snapshot, fencing_token
+from leaderd.core.records import CandidateKey, ControlKey, HolderRecord, Known, Snapshot, fencing_token
 from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.instant import Instant
@@ -51,13 +51,21 @@ class FakeEtcd:
     broken: str = ""
     revision: int = 100
     cluster_id: int = 0xC1
+    controls: tuple[ControlKey, ...] = ()
 
-    def add(self, node: str, lease: int, *, window: float = TEN.window) -> CandidateKey:
+    def add(
+        self, node: str, lease: int, *, window: float = TEN.window, priority: int = 100
+    ) -> CandidateKey:
         """Put a candidate's key at the end of the queue."""
         self.revision += 1
-        key = CandidateKey(f"/leaderd/election/db/{lease:x}", lease, self.revision, node, 100, window)
+        key = CandidateKey(f"/leaderd/election/db/{lease:x}", lease, self.revision, node, priority, window)
         self.queue.append(key)
         return key
+
+    def ready(self, node: str, intent: int) -> None:
+        """Have a candidate say in its key that it is ready for an intent."""
+        self.revision += 1
+        self.queue = [replace(each, ready_for=intent) if each.node == node else each for each in self.queue]
 
     def drop(self, lease: int) -> None:
         """Delete a key, as an expiry or a revocation does."""
@@ -95,6 +103,7 @@ class FakeEtcd:
             sent_at=sent_at or received_at, received_at=received_at, queue=tuple(self.queue),
             holder=None if self.broken else self.holder, holder_revision=self.holder_revision,
             epoch=self.epoch, epoch_revision=self.epoch_revision, broken=self.broken,
+            controls=self.controls,
         )
 
 

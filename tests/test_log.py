@@ -147,3 +147,18 @@ def test_a_forked_child_logs_too(capfd: pytest.CaptureFixture[str]) -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     events = [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()]
     assert events == ["parent", "child"]
+
+
+def test_format_and_level_change_under_loggers_that_exist() -> None:
+    """A reload reaches whoever has a logger already."""
+    stream, logger = lines("json", "warning")
+    logger.info("no")
+    log.change("text", "debug")
+    logger.debug("yes")
+    log.change("json", "error")
+    logger.warning("no")
+    logger.error("yes again")
+    log.flush()
+    first, second = stream.getvalue().splitlines()
+    assert "debug   yes node=a" in first
+    assert json.loads(second)["event"] == "yes again"

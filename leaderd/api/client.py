@@ -158,9 +158,11 @@ def _mapped(path: str, late: str = "") -> Iterator[None]:
         code, detail = error.code(), error.details() or ""
         if code in (
             grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT,
-            grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
         ):
             raise RefusedError(detail) from error
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            raise RefusedError(f"the daemon at {path} is older and cannot do that; upgrade it") from error
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             text = late or f"the daemon at {path} does not answer: it is stopped or stuck"
             raise UnreachableError(text) from error

@@ -51,7 +51,8 @@ def dashboard() -> Dashboard:
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
     })
 
 

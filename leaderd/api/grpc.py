@@ -22,7 +22,7 @@ from leaderd.api.address import claim
 from leaderd.api.control import Control
 from leaderd.api.explain import explain
 from leaderd.api.grpc_control import Context, ControlService, demand_election
-from leaderd.api.hub import Closed, Crowded, Hub
+from leaderd.api.hub import Closed, Hub, Watcher
 from leaderd.api.messages import Changes, status_message
 from leaderd.api.pb import leaderd_pb2 as pb
 from leaderd.api.pb import leaderd_pb2_grpc
@@ -33,13 +33,16 @@ from leaderd.plan import ApiPlan, Plan
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Leaderd"].full_name
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-# Calls at once; further ones are refused with RESOURCE_EXHAUSTED instead of slowing the agent down. The
-# hub admits fewer watchers, so that they cannot keep operators out.
+# Calls at once; further ones are refused with RESOURCE_EXHAUSTED instead of slowing the agent down. Fewer of
+# them may watch, so that watchers cannot keep operators out.
 _MAX_CALLS = 2000
+MAX_WATCHERS = 1500
 # Requests are names and numbers.
 _MAX_REQUEST_BYTES = 16 << 10
-# A connection that is never closed costs a descriptor, and the agent needs some for etcd and hooks.
+# A connection that is never closed costs a descriptor, and the agent needs some for etcd, hooks and HTTP:
+# at most so many, and no more than a quarter of what there are.
 _MAX_CONNECTIONS = 1500
+_SHARE = 4
 # Seconds that streams get to end by themselves when the daemon stops.
 _GRACE = 0.5
 
@@ -52,14 +55,15 @@ class ApiServer:
     Args:
         plan: Says where.
         source: Is asked anew for every answer.
-        control: Does what operators ask; None: nobody does.
+        control: Does what operators ask.
     """
 
-    def __init__(self, plan: Plan, source: StatusSource, control: Control | None = None) -> None:
+    def __init__(self, plan: Plan, source: StatusSource, control: Control) -> None:
         self._api = plan.api
         self._hub = Hub(source, BootClock())
-        self._service = _Leaderd(plan, source, self._hub, control)
-        self._health = _Health(source, self._hub)
+        gallery = _Gallery(self._hub)
+        self._service = _Leaderd(plan, source, gallery, control)
+        self._health = _Health(source, gallery)
 
     async def run(self) -> None:
         """Serve until cancelled; then end every stream and remove the socket.
@@ -88,15 +92,38 @@ def _options() -> list[tuple[str, int]]:
     descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return [
         ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
-        ("grpc.max_allowed_incoming_connections", min(_MAX_CONNECTIONS, descriptors // 2)),
+        ("grpc.max_allowed_incoming_connections", min(_MAX_CONNECTIONS, descriptors // _SHARE)),
     ]
 
 
+class _Gallery:
+    """Admits watchers to the hub, as many as the agent can bear; each costs a moment at every change."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._seated = 0
+
+    @contextlib.asynccontextmanager
+    async def seat(self, context: Context) -> AsyncIterator[Watcher]:
+        """Give a watcher for one call; the call ends in order when there is none, or the daemon stops."""
+        if self._seated >= MAX_WATCHERS:
+            message = f"{MAX_WATCHERS} watchers already; ask for the status now and then instead"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+        self._seated += 1
+        try:
+            with self._hub.watcher() as watcher:
+                yield watcher
+        except Closed:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the daemon stops")
+        finally:
+            self._seated -= 1
+
+
 class _Leaderd(ControlService):
-    def __init__(self, plan: Plan, source: StatusSource, hub: Hub, control: Control | None) -> None:
+    def __init__(self, plan: Plan, source: StatusSource, gallery: "_Gallery", control: Control) -> None:
         super().__init__(plan.node, plan.api.socket, source, control)
         self._plans = {election.name: election for election in plan.elections}
-        self._hub = hub
+        self._gallery = gallery
         self._changes = Changes()
 
     async def GetStatus(  # noqa: N802 - as in the protocol
@@ -117,16 +144,11 @@ class _Leaderd(ControlService):
         self, request: pb.WatchStatusRequest, context: Context
     ) -> AsyncIterator[pb.WatchStatusResponse]:
         report = await self._report(request.election, context)
-        try:
-            with self._hub.watcher() as watcher:
-                while True:
-                    for election in await watcher.changes():
-                        if request.election in ("", election["name"]):
-                            yield self._changes.message(report["node"], election)
-        except Closed:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the daemon stops")
-        except Crowded as error:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        async with self._gallery.seat(context) as watcher:
+            while True:
+                for election in await watcher.changes():
+                    if request.election in ("", election["name"]):
+                        yield self._changes.message(report["node"], election)
 
     async def _report(self, name: str, context: Context) -> dict[str, Any]:
         """Return the report, of one election where it is named."""
@@ -140,9 +162,9 @@ class _Leaderd(ControlService):
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # generated, without types
     """SERVING under an election's name while this node leads it and `stop_at` lies ahead."""
 
-    def __init__(self, source: StatusSource, hub: Hub) -> None:
+    def __init__(self, source: StatusSource, gallery: "_Gallery") -> None:
         self._source = source
-        self._hub = hub
+        self._gallery = gallery
 
     async def Check(  # noqa: N802 - as in the protocol
         self, request: health_pb2.HealthCheckRequest, context: Context
@@ -156,7 +178,7 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # generated
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         last = None
-        with self._hub.watcher() as watcher:
+        async with self._gallery.seat(context) as watcher:
             while True:
                 status, left = self._status(request.service)
                 if status != last:
@@ -164,11 +186,8 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # generated
                 last = status
                 # The deadline passes without any event: look again when it should have come.
                 with contextlib.suppress(TimeoutError):
-                    try:
-                        async with asyncio.timeout(left):
-                            await watcher.changes()
-                    except Closed:
-                        await context.abort(grpc.StatusCode.UNAVAILABLE, "the daemon stops")
+                    async with asyncio.timeout(left):
+                        await watcher.changes()
 
     def _status(self, service: str) -> tuple[Any, float | None]:
         """Return the status of a service, and for how many seconds at most it stays that."""

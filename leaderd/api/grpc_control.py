@@ -35,10 +35,10 @@ class ControlService(leaderd_pb2_grpc.LeaderdServicer):
         node: Name of this node, for the log.
         socket: Path of the socket that callers are connected to.
         source: Knows which elections there are.
-        control: None where nobody can do this: every call is then UNIMPLEMENTED.
+        control: Does it.
     """
 
-    def __init__(self, node: str, socket: str, source: StatusSource, control: Control | None) -> None:
+    def __init__(self, node: str, socket: str, source: StatusSource, control: Control) -> None:
         self._socket = socket
         self._source = source
         self._control = control
@@ -48,12 +48,12 @@ class ControlService(leaderd_pb2_grpc.LeaderdServicer):
         self, request: pb.SwitchoverRequest, context: Context
     ) -> AsyncIterator[pb.SwitchoverResponse]:
         """Hand the leadership over; a message per step."""
-        control = await self._admit(request.election, context)
+        await self._admit(request.election, context)
         if request.to:
             await _demand_name("to", request.to, context)
         self._tell(context, "switchover", election=request.election, to=request.to)
         try:
-            async for step in control.switchover(request.election, request.to):
+            async for step in self._control.switchover(request.election, request.to):
                 yield pb.SwitchoverResponse(
                     text=step.text, leader=step.leader, token=step.token, gap=step.gap, done=step.done
                 )
@@ -64,12 +64,12 @@ class ControlService(leaderd_pb2_grpc.LeaderdServicer):
         self, request: pb.SetStandbyRequest, context: Context
     ) -> pb.SetStandbyResponse:
         """Take a node out of the competition, or put it back."""
-        control = await self._admit(request.election, context, some=False)
+        await self._admit(request.election, context, some=False)
         if request.node:
             await _demand_name("node", request.node, context)
         verb = "standby" if request.standby else "online"
         self._tell(context, verb, election=request.election, target=request.node, force=request.force)
-        await self._done(context, verb, control.set_standby(
+        await self._done(context, verb, self._control.set_standby(
             request.election, request.node, standby=request.standby, force=request.force
         ))
         return pb.SetStandbyResponse()
@@ -78,21 +78,21 @@ class ControlService(leaderd_pb2_grpc.LeaderdServicer):
         self, request: pb.SetPausedRequest, context: Context
     ) -> pb.SetPausedResponse:
         """Stop promotions in an election, or allow them again."""
-        control = await self._admit(request.election, context)
+        await self._admit(request.election, context)
         verb = "pause" if request.paused else "resume"
         self._tell(context, verb, election=request.election)
-        await self._done(context, verb, control.set_paused(request.election, paused=request.paused))
+        await self._done(context, verb, self._control.set_paused(request.election, paused=request.paused))
         return pb.SetPausedResponse()
 
     async def GetHistory(  # noqa: N802 - as in the protocol
         self, request: pb.GetHistoryRequest, context: Context
     ) -> pb.GetHistoryResponse:
         """Return past leaderships of one election or of all, newest first in each."""
-        control = await self._admit(request.election, context, some=False)
+        await self._admit(request.election, context, some=False)
         names = [request.election] if request.election else self._elections()
         limit = min(request.limit, _KEPT) or _KEPT
         found = await self._done(context, "", asyncio.gather(
-            *(control.history(name, limit) for name in names)
+            *(self._control.history(name, limit) for name in names)
         ))
         return pb.GetHistoryResponse(terms=[
             pb.Term(election=name, **term)
@@ -103,32 +103,28 @@ class ControlService(leaderd_pb2_grpc.LeaderdServicer):
         self, request: pb.VerifyTokenRequest, context: Context
     ) -> pb.VerifyTokenResponse:
         """Compare a token with the newest in etcd."""
-        control = await self._admit(request.election, context)
+        await self._admit(request.election, context)
         if not request.token:
             await _invalid(context, "token: must be the LEADERD_TOKEN of a hook, larger than 0")
-        newest = await self._done(context, "", control.newest_token(request.election))
+        newest = await self._done(context, "", self._control.newest_token(request.election))
         return pb.VerifyTokenResponse(valid=request.token == newest, newest=newest)
 
     async def RaiseEpoch(  # noqa: N802 - as in the protocol
         self, request: pb.RaiseEpochRequest, context: Context
     ) -> pb.RaiseEpochResponse:
         """Raise the epoch after a restore."""
-        control = await self._admit(request.election, context)
+        await self._admit(request.election, context)
         self._tell(context, "epoch raise", election=request.election)
-        epoch = await self._done(context, "epoch raise", control.raise_epoch(request.election))
+        epoch = await self._done(context, "epoch raise", self._control.raise_epoch(request.election))
         return pb.RaiseEpochResponse(epoch=epoch)
 
     # --- what they share ---
 
-    async def _admit(self, election: str, context: Context, *, some: bool = True) -> Control:
-        """Return who does it, for an election of ours; `some`: one must be named."""
+    async def _admit(self, election: str, context: Context, *, some: bool = True) -> None:
+        """End the call unless the election is one of ours; `some`: one must be named."""
         if election or some:
             await _demand_name("election", election, context)
             await demand_election(self._elections(), election, context)
-        if self._control is None:
-            message = "this daemon takes no orders: it runs a single command (leaderd exec)"
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
-        return self._control
 
     def _elections(self) -> list[str]:
         return [election["name"] for election in self._source.report()["elections"]]

@@ -20,6 +20,7 @@ from leaderd.api.dashboard import dashboard
 from leaderd.api.http_answers import Answer
 from leaderd.api.http_bridge import Bridge
 from leaderd.api.http_events import stream_events
+from leaderd.api.http_history import HistoryDesk
 from leaderd.api.hub import Hub
 from leaderd.api.metrics import Metrics
 from leaderd.clock import Clock
@@ -53,6 +54,7 @@ class HttpServer:
     Args:
         address: HOST:PORT.
         bridge: To the agent.
+        desk: For `/history`.
         metrics: For `/metrics`.
         clock: For the age of what waits in streams.
         guard_lives: Whether the guard is there.
@@ -63,6 +65,7 @@ class HttpServer:
         self,
         address: str,
         bridge: Bridge,
+        desk: HistoryDesk,
         metrics: Metrics,
         clock: Clock,
         guard_lives: Callable[[], bool],
@@ -71,6 +74,7 @@ class HttpServer:
         host, _, port = address.rpartition(":")
         self._address, self._host, self._port = address, host.strip("[]"), int(port)
         self._bridge = bridge
+        self._desk = desk
         self._metrics = metrics
         self._guard_lives = guard_lives
         self._log = log
@@ -135,6 +139,7 @@ class HttpServer:
             "/healthz": self._health,
             "/readyz": self._ready,
             "/status": self._status,
+            "/history": self._history,
         }
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -145,6 +150,8 @@ class HttpServer:
         return response
 
     async def _respond(self, request: web.BaseRequest, path: str, *, known: bool) -> web.StreamResponse:
+        if request.version.major != 1:
+            return _refused(505, "HTTP/1.1 is spoken here")
         if request.method not in _METHODS:
             return _refused(405, f"{path} is read-only: {_ALLOW}", Allow=_ALLOW)
         if request.body_exists:
@@ -158,7 +165,7 @@ class HttpServer:
             return await self._events(request, name)
         if path == "/metrics":
             return _response(Answer(200, {}), bare=True)
-        if path == "/" and "text/html" in request.headers.get("Accept", ""):
+        if path == "/" and request.method != "OPTIONS" and "text/html" in request.headers.get("Accept", ""):
             return web.Response(body=self._page.body, headers={**_EVERY, **self._page.headers})
         # Nothing is awaited between the reckoning and the sending of what was reckoned.
         answer = await self._routes[path](name)
@@ -188,6 +195,10 @@ class HttpServer:
 
     async def _status(self, name: str | None) -> Answer:
         return answers.whole(self._bridge.report(), name)
+
+    async def _history(self, name: str | None) -> Answer:
+        election = answers.chosen(self._bridge.report(), name)
+        return election if isinstance(election, Answer) else await self._desk.answer(election["name"])
 
     async def _health(self, _name: str | None) -> Answer:
         if not self._guard_lives():

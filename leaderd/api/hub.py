@@ -12,16 +12,10 @@ from leaderd.instant import Instant
 
 # Reports that a watcher may be behind before it misses some in the middle.
 BACKLOG = 64
-# Watchers at once; each costs its backlog, and a moment of the agent's at every change.
-MAX_WATCHERS = 1500
 
 
 class Closed(Exception):  # noqa: N818 - news, not an error
     """The daemon stops; there will be no more changes."""
-
-
-class Crowded(Exception):  # noqa: N818 - a state, not an error of ours
-    """There are too many watchers already; its text says so."""
 
 
 class Watcher:
@@ -96,13 +90,7 @@ class Hub:
 
     @contextmanager
     def watcher(self) -> Iterator[Watcher]:
-        """Give a place in the stream, beginning with how things stand now.
-
-        Raises:
-            Crowded: None is left.
-        """
-        if len(self._watchers) >= MAX_WATCHERS:
-            raise Crowded(f"{MAX_WATCHERS} watchers already; ask for the status now and then instead")
+        """Give a place in the stream, beginning with how things stand now."""
         watcher = Watcher(self._clock, self._source.report())
         if self._closed:
             watcher.close()

@@ -30,12 +30,17 @@ def check(file: str | None, output: str, config: str | None, **options: Any) -> 
     Options and variables count as they would for `run`. Exits 0, or 2 with everything that is wrong.
     """
     from leaderd.cli.configured import load_configuration
+    from leaderd.cli.kinds import findings
+    from leaderd.errors import ConfigError
 
     if file and config:
         raise click.UsageError("FILE and --config say the same; give one")
     loaded = load_configuration(file or config, options)
     plan = loaded.plan
-    warnings = [*loaded.warnings, *_missing_programs(plan), *_missing_interfaces(plan)]
+    found = findings(plan)
+    if found.problems:
+        raise ConfigError(found.problems)
+    warnings = [*loaded.warnings, *_missing_programs(plan), *_missing_interfaces(plan), *found.warnings]
     if output == "json":
         click.echo(json.dumps({
             "node": plan.node, "endpoints": plan.etcd.endpoints, "root": plan.root,

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -16,6 +17,7 @@ from leaderd.errors import RefusedError
 from leaderd.plan import Plan
 
 _GUARD = "leaderd.guard.main"
+_REREAD = "leaderd.cli.reread"
 _LOCK_FILE = "lock"
 # An agent that has lost its guard stops its resources and ends; that takes about a stop_timeout (seconds).
 _PATIENCE = 10.0
@@ -33,8 +35,9 @@ _LOOK = 0.1
 def run(config: str | None, **options: Any) -> None:
     """Run the daemon, in the foreground.
 
-    SIGTERM and SIGINT: stop the resources, give leadership up, exit 0. SIGHUP: reload. Each option is
-    also a variable LEADERD_<OPTION> (lists with commas); option before variable before file.
+    SIGTERM and SIGINT: stop the resources, give leadership up, exit 0. SIGHUP: reload what is safe to
+    change, refuse the rest by name. Each option is also a variable LEADERD_<OPTION> (lists with commas);
+    option before variable before file.
     """
     from leaderd.cli.configured import load_configuration
 
@@ -43,7 +46,7 @@ def run(config: str | None, **options: Any) -> None:
         click.echo(f"leaderd: warning: {warning}", err=True)
     lock = take_lock(loaded.plan.state_dir)
     claim(loaded.plan.api.socket)
-    become_guard(loaded.plan, lock)
+    become_guard(loaded.plan, lock, reread_command(config, options))
 
 
 def take_lock(state_dir: str, patience: float = _PATIENCE) -> int:
@@ -95,14 +98,21 @@ def _owner(lock: int) -> str:
     return os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
 
 
-def become_guard(plan: Plan, lock: int) -> NoReturn:
+def reread_command(config: str | None, options: Mapping[str, Any]) -> list[str]:
+    """Return the command that reads the same configuration again, given the same environment."""
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    return [*interpreter(), "-m", _REREAD, json.dumps({"config": config, "options": given})]
+
+
+def become_guard(plan: Plan, lock: int, reread: Sequence[str]) -> NoReturn:
     """Replace this process by the guard, with the plan in a file that has no name.
 
     Args:
         plan: Everything the daemon needs to know.
         lock: Descriptor of the lock, to be kept open.
+        reread: What the guard runs when it is told to reload.
     """
-    memory = plan_file({"plan": json.loads(plan.encode())})
+    memory = plan_file({"plan": json.loads(plan.encode()), "reread": reread})
     arguments = [*interpreter(), "-m", _GUARD]
     arguments += ["--plan-fd", str(memory), "--lock-fd", str(lock)]
     sys.stdout.flush()

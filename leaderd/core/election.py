@@ -118,6 +118,8 @@ class Election(Outside):
                 self._close(now, "guard-died")
             case e.HealthChanged():
                 self._on_health(event, now)
+            case e.PreferenceChanged():
+                self._handover.prefer(Preference(event.priority, event.preempt_delay))
             case e.QueueChanged():
                 self._on_queue(event, now)
             case e.ControlChanged():

@@ -84,6 +84,16 @@ class HealthChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceChanged(Event):
+    """The node was told another priority, or another patience with nodes of a higher one."""
+
+    priority: int
+    """Larger is preferred."""
+    preempt_delay: float | None
+    """Seconds, None where it never hands over by itself; see `handover.Preference`."""
+
+
+@dataclass(frozen=True, slots=True)
 class GuardLost(Event):
     """The pipe to the guard is closed: step down in order, then be done (docs/design.md §3)."""
 

@@ -83,6 +83,11 @@ class Handover:
         self._favourite = ""
         self._at: Instant | None = None
 
+    def prefer(self, preference: Preference) -> None:
+        """Go by another preference from now on; who has waited long enough for a handover waits once more."""
+        self._preference = preference
+        self._favourite = ""
+
     def next_timer(self, now: Instant) -> float | None:
         """Return the seconds until this wants to be asked again; None while only an event helps."""
         return None if self._at is None else now.wait_until(self._at)

@@ -67,6 +67,7 @@ _ROWS: dict[Pair, set[State]] = {
 }
 for _state in State:
     _ROWS[_state, e.Tick] = {_state}
+    _ROWS[_state, e.PreferenceChanged] = {_state}
     _ROWS[_state, e.QueueChanged] = {_state} | {_C: {_S}, _P: {_D, _S}, _L: {_D}}.get(_state, set())
     for _last in (e.Shutdown, e.GuardLost):
         _ROWS[_state, _last] = {

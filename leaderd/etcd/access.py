@@ -1,5 +1,7 @@
 """Where etcd is and how to prove who we are: the plan's URLs and files, read and checked."""
 
+import os
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -63,6 +65,36 @@ def read_access(plan: EtcdPlan) -> Access:
     if problems:
         raise ConfigError(problems)
     return access
+
+
+def files_of(plan: EtcdPlan) -> tuple[tuple[int, ...], ...]:
+    """Return what changes when one of a plan's files is replaced or written to.
+
+    Raises:
+        OSError: One is not there.
+    """
+    paths = filter(None, (plan.ca_file, plan.cert_file, plan.key_file, plan.password_file))
+    found = [os.stat(path) for path in paths]
+    return tuple((each.st_dev, each.st_ino, each.st_size, each.st_mtime_ns) for each in found)
+
+
+def check_tls(plan: EtcdPlan) -> None:
+    """Make sure that certificate and key are whole and belong together, and that there is an authority.
+
+    Raises:
+        ConfigError: They do not; gRPC would fail every connection without saying why.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    key, what = "cert_file", plan.cert_file
+    try:
+        if plan.cert_file:
+            # Asks nobody for the password of a key: gRPC could not use one either.
+            context.load_cert_chain(plan.cert_file, plan.key_file or None, password="")
+        key, what = "ca_file", plan.ca_file
+        if plan.ca_file:
+            context.load_verify_locations(plan.ca_file)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ConfigError([f"etcd.{key}: {what} cannot be used: {error}"]) from error
 
 
 _EXAMPLE: Final = "https://10.0.0.1:2379"

@@ -62,6 +62,9 @@ class Campaign:
         timing: The budget with the TTL to ask for.
         clock: For instants and deadlines.
         background: Runs what nobody waits for: giving up a lease after a failure.
+
+    Attributes:
+        priority: What new keys say; may be changed.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Campaign:
         self._client = client
         self._keys = keys
         self._node = node
-        self._priority = priority
+        self.priority = priority
         self._timing = timing
         self._clock = clock
         self._background = background
@@ -169,19 +172,33 @@ class Campaign:
         self._background(self._revoke(order.record.lease))
 
     async def answer(self, candidacy: Candidacy, intent: int) -> None:
-        """Say in our own key that we are ready for an intent; the key keeps its lease and its place.
+        """Say in our own key that we are ready for an intent.
 
         Raises:
             EtcdError: No answer; saying it again does no harm.
         """
+        await self._rewrite(candidacy, json.dumps({**json.loads(candidacy.value), "ready_for": intent}))
+
+    def restated(self, candidacy: Candidacy) -> Candidacy:
+        """Return a place in the queue as it would be got with today's priority."""
+        value = {**json.loads(candidacy.value), "priority": self.priority}
+        return replace(candidacy, value=json.dumps(value))
+
+    async def restate(self, candidacy: Candidacy) -> None:
+        """Write the value of a place into its key.
+
+        Raises:
+            EtcdError: No answer; writing it again does no harm.
+        """
+        await self._rewrite(candidacy, candidacy.value)
+
+    async def _rewrite(self, candidacy: Candidacy, value: str) -> None:
+        """Write into our own key, if it still is; it keeps its lease and its place."""
         ours = (
             Compare(candidacy.key, Target.CREATE, Relation.EQUAL, candidacy.create_revision),
             Compare(candidacy.key, Target.LEASE, Relation.EQUAL, candidacy.lease),
         )
-        put = Put(candidacy.key, json.dumps({**json.loads(candidacy.value), "ready_for": intent}),
-                  candidacy.lease)
-
-        await self._write(ours, put)
+        await self._write(ours, Put(candidacy.key, value, candidacy.lease))
 
     async def write_intent(self, order: WriteIntent) -> None:
         """Wish for another leader than ourselves, unless one is wished for already or all is paused.
@@ -295,6 +312,6 @@ class Campaign:
         # Wall time, for people only.
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         return json.dumps({
-            "node": self._node, "since": since, "priority": self._priority, "ttl": timing.ttl,
+            "node": self._node, "since": since, "priority": self.priority, "ttl": timing.ttl,
             "window_ms": -int(-timing.window * 1000 // 1), "stop_ms": -int(-timing.stop_after * 1000 // 1),
         })

@@ -9,7 +9,8 @@ Source: channel options and time-outs as measured, docs/etcd.md §4; token handl
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import etcd3.etcdrpc as rpc
@@ -18,9 +19,10 @@ import grpc.aio
 
 from leaderd.clock import Clock
 from leaderd.core.proof import KeepaliveAnswer
-from leaderd.errors import EtcdError, EtcdRefusedError
-from leaderd.etcd import ops
+from leaderd.errors import EtcdError
+from leaderd.etcd import ops, protobuf
 from leaderd.etcd.access import Access, Address, read_access
+from leaderd.etcd.answers import NotFoundError, mapped, token_is_stale
 from leaderd.etcd.versions import version_warnings
 from leaderd.plan import EtcdPlan
 
@@ -42,16 +44,10 @@ _OPTIONS: Final[Sequence[tuple[str, int]]] = (
 # A member that knows that it has no leader then refuses instead of waiting for one.
 _HAS_LEADER: Final = ("hasleader", "true")
 _STATUS_TIMEOUT: Final = 2.0
+# What was begun on a channel that is no longer used has this long, in seconds: longer than an attempt.
+_GRACE: Final = 5.0
 # The end of a stream without an error; its type stubs do not know it.
 _EOF: Final[Any] = getattr(grpc.aio, "EOF")  # noqa: B009
-_FINAL: Final = frozenset({
-    grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNIMPLEMENTED,
-})
-# Texts of etcd that ask for a new token; api/v3rpc/rpctypes/error.go. The status codes alone do
-# not tell: two of the three come as INVALID_ARGUMENT.
-_STALE_TOKEN: Final = ("invalid auth token", "user name is empty", "revision of auth store is old",
-                       "revision in header is old")
 
 
 class EtcdClient:
@@ -61,14 +57,43 @@ class EtcdClient:
         plan: Where etcd is and how to prove who we are.
         clock: For the instants in answers.
 
+    Attributes:
+        access: What the endpoints were made with.
+        endpoints: Those in use.
+
     Raises:
         ConfigError: An endpoint is no URL, or a file cannot be read.
     """
 
     def __init__(self, plan: EtcdPlan, clock: Clock) -> None:
-        access = read_access(plan)
-        self.endpoints = tuple(Endpoint(address, access, clock) for address in access.addresses)
+        self.access = read_access(plan)
+        self._clock = clock
+        self.endpoints = tuple(Endpoint(each, self.access, clock) for each in self.access.addresses)
         self._first = 0
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def candidates(self, access: Access) -> tuple["Endpoint", ...]:
+        """Return endpoints for this access; those of ours that are the same serve on."""
+        ours: dict[Address, Endpoint] = {}
+        if replace(access, addresses=()) == replace(self.access, addresses=()):
+            ours = dict(zip(self.access.addresses, self.endpoints, strict=True))
+        return tuple(ours.get(each) or Endpoint(each, access, self._clock) for each in access.addresses)
+
+    def adopt(self, access: Access, candidates: tuple["Endpoint", ...], first: "Endpoint") -> None:
+        """Use the candidates from now on; those that are left finish what they have begun.
+
+        Args:
+            access: What they were made with.
+            candidates: From `candidates`.
+            first: Of them, to be asked first.
+        """
+        left = set(self.endpoints) - set(candidates)
+        self.access, self.endpoints = access, candidates
+        self._first = candidates.index(first)
+        for endpoint in left:
+            task = asyncio.ensure_future(endpoint.retire())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def order(self) -> tuple["Endpoint", ...]:
         """Return the endpoints, the one that answered last first."""
@@ -76,12 +101,19 @@ class EtcdClient:
 
     def prefer(self, endpoint: "Endpoint") -> None:
         """Note that this endpoint answered: it is asked first from now on."""
-        self._first = self.endpoints.index(endpoint)
+        if endpoint in self.endpoints:
+            self._first = self.endpoints.index(endpoint)
 
     def avoid(self, endpoint: "Endpoint") -> None:
         """Note that this endpoint failed: if it was asked first, the next one is from now on."""
         if self.endpoints[self._first] is endpoint:
             self._first = (self._first + 1) % len(self.endpoints)
+
+    def after(self, endpoint: "Endpoint") -> "Endpoint":
+        """Return the next one in turn; the one to ask first after one that is no longer used."""
+        if endpoint not in self.endpoints:
+            return self.order()[0]
+        return self.endpoints[(self.endpoints.index(endpoint) + 1) % len(self.endpoints)]
 
     async def status(self) -> list[ops.MemberStatus]:
         """Ask every endpoint for its status; those that do not answer say why."""
@@ -92,7 +124,10 @@ class EtcdClient:
         return version_warnings([(each.url, each.version) for each in await self.status()])
 
     async def close(self) -> None:
-        """Close every channel; calls still running are cancelled."""
+        """Close every channel; calls still running fail."""
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
         await asyncio.gather(*(endpoint.close() for endpoint in self.endpoints))
 
 
@@ -113,6 +148,7 @@ class Endpoint:
         self._token: str | None = None if access.user else ""
         self._opened: grpc.aio.Channel | None = None
         self._stubs: dict[Any, Any] = {}
+        self._closed = False
 
     async def txn(
         self, compares: Sequence[ops.Compare], then: Sequence[ops.Op], otherwise: Sequence[ops.Op],
@@ -120,21 +156,22 @@ class Endpoint:
     ) -> ops.TxnAnswer:
         """Run one transaction. With no operation in it, etcd answers from a possibly stale state."""
         request = rpc.TxnRequest(
-            compare=[_compare(each) for each in compares],
-            success=[_op(each) for each in then], failure=[_op(each) for each in otherwise],
+            compare=[protobuf.compare(each) for each in compares],
+            success=[protobuf.op(each) for each in then], failure=[protobuf.op(each) for each in otherwise],
         )
         answer = await self._unary(rpc.KVStub, "Txn", request, timeout)
-        ranges = (each.response_range for each in answer.responses if each.HasField("response_range"))
-        return ops.TxnAnswer(
-            _header(answer.header), bool(answer.succeeded), tuple(_key_values(each) for each in ranges)
+        ranges = tuple(
+            protobuf.key_values(each.response_range)
+            for each in answer.responses if each.HasField("response_range")
         )
+        return ops.TxnAnswer(protobuf.header(answer.header), bool(answer.succeeded), ranges)
 
     async def read(self, span: ops.Range, timeout: float, *, revision: int = 0) -> ops.Reading:
         """Read a range: linearizable; with a revision, as it was then, which needs no quorum."""
-        request = _range(span)
+        request = protobuf.range_request(span)
         request.revision, request.serializable = revision, revision > 0
         answer = await self._unary(rpc.KVStub, "Range", request, timeout)
-        return ops.Reading(_header(answer.header), _key_values(answer))
+        return ops.Reading(protobuf.header(answer.header), protobuf.key_values(answer))
 
     async def grant(self, ttl: int, timeout: float) -> ops.Grant:
         """Grant a lease of `ttl` whole seconds or of etcd's minimum, whichever is longer."""
@@ -143,14 +180,14 @@ class Endpoint:
 
     async def revoke(self, lease: int, timeout: float) -> None:
         """Revoke a lease, which deletes its keys; fine when it is gone already."""
-        with contextlib.suppress(_NotFoundError):
+        with contextlib.suppress(NotFoundError):
             await self._unary(rpc.LeaseStub, "LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease), timeout)
 
     async def time_to_live(self, lease: int, timeout: float) -> ops.TimeToLive:
         """Ask how many whole seconds a lease has left: etcd's leader's own opinion, no quorum behind it."""
         request = rpc.LeaseTimeToLiveRequest(ID=lease)
         answer = await self._unary(rpc.LeaseStub, "LeaseTimeToLive", request, timeout)
-        return ops.TimeToLive(_header(answer.header), int(answer.TTL), int(answer.grantedTTL))
+        return ops.TimeToLive(protobuf.header(answer.header), int(answer.TTL), int(answer.grantedTTL))
 
     async def status(self) -> ops.MemberStatus:
         """Ask who the member is; never raises for a member that does not answer."""
@@ -166,7 +203,7 @@ class Endpoint:
 
     async def keepalives(self) -> "KeepaliveStream":
         """Open a stream of keepalives."""
-        with _mapped(self.url):
+        with mapped(self.url):
             token = await self._current_token()
         return KeepaliveStream(self, token, self._stream(rpc.LeaseStub, "LeaseKeepAlive", token))
 
@@ -175,7 +212,7 @@ class Endpoint:
         create = rpc.WatchCreateRequest(
             key=key.encode(), range_end=range_end.encode(), start_revision=revision
         )
-        with _mapped(self.url):
+        with mapped(self.url):
             call = self._stream(rpc.WatchStub, "Watch", await self._current_token())
             try:
                 await call.write(rpc.WatchRequest(create_request=create))
@@ -189,15 +226,25 @@ class Endpoint:
         if self._access.user and self._token == token:
             self._token = None
 
+    async def retire(self) -> None:
+        """Close the channel once what was begun on it has had its time."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    await asyncio.Event().wait()
+        finally:
+            await self.close()
+
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channel, for good; calls still running fail."""
+        self._closed = True
         channel, self._opened = self._opened, None
         self._stubs.clear()
         if channel is not None:
             await channel.close(None)
 
     async def _unary(self, stub: Any, method: str, request: Any, timeout: float) -> Any:
-        with _mapped(self.url, timeout):
+        with mapped(self.url, timeout):
             # Besides gRPC's own deadline, which follows the wall clock.
             async with asyncio.timeout(timeout):
                 token = await self._current_token()
@@ -205,7 +252,7 @@ class Endpoint:
                 try:
                     return await call(request, timeout=timeout, metadata=_metadata(token))
                 except grpc.aio.AioRpcError as error:
-                    if not self._access.user or not _token_is_stale(error):
+                    if not self._access.user or not token_is_stale(error):
                         raise
                 # Such an answer means that nothing was done: asking again cannot do it twice.
                 self.forget(token)
@@ -216,6 +263,8 @@ class Endpoint:
         return getattr(self._stub(stub), method)(metadata=_metadata(token))
 
     def _stub(self, stub: Any) -> Any:
+        if self._closed:
+            raise EtcdError(f"{self.url}: the connection was closed")
         # Opened on first use: a channel belongs to the event loop that runs then.
         if self._opened is None:
             self._opened = _channel(self._address, self._access)
@@ -255,7 +304,7 @@ class KeepaliveStream:
         """
         clock = self._endpoint.clock
         try:
-            with _mapped(self._endpoint.url, expired=lambda: self._endpoint.forget(self._token)):
+            with mapped(self._endpoint.url, expired=lambda: self._endpoint.forget(self._token)):
                 sent_at = clock.now()
                 await self._call.write(rpc.LeaseKeepAliveRequest(ID=lease))
                 answer = await self._call.read()
@@ -286,7 +335,7 @@ class WatchStream:
             EtcdError: The watch is over: cancelled, compacted, cut off or ended. List again.
         """
         while True:
-            with _mapped(self._url):
+            with mapped(self._url):
                 answer = await self._call.read()
             if answer is _EOF:
                 raise EtcdError(f"{self._url}: the watch ended")
@@ -294,50 +343,11 @@ class WatchStream:
                 why = answer.cancel_reason or f"compacted up to {answer.compact_revision}"
                 raise EtcdError(f"{self._url}: the watch was cancelled: {why}")
             if answer.events:
-                return tuple(_change(event) for event in answer.events)
+                return tuple(protobuf.change(event) for event in answer.events)
 
     def close(self) -> None:
         """Cancel the stream."""
         self._call.cancel()
-
-
-class _NotFoundError(EtcdError):
-    """What was named does not exist here; a lease that was just granted may exist elsewhere."""
-
-
-@contextlib.contextmanager
-def _mapped(
-    url: str, timeout: float | None = None, expired: Callable[[], None] | None = None
-) -> Iterator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        if expired is not None and _token_is_stale(error):
-            expired()
-        raise _translated(url, error) from error
-    except TimeoutError:
-        raise EtcdError(f"{url}: no answer within {timeout or 0:g} s") from None
-    except (asyncio.InvalidStateError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
-        # How grpc.aio reports that a stream ended while it was being written to.
-        raise EtcdError(f"{url}: the stream broke: {error}") from error
-
-
-def _translated(url: str, error: grpc.aio.AioRpcError) -> EtcdError:
-    code, details = error.code(), (error.details() or "").replace("\n", " ")
-    text = f"{url}: {details or code.name}"
-    if "database space exceeded" in details:
-        return EtcdRefusedError(f"{text}: compact and defragment etcd, then `etcdctl alarm disarm`")
-    if "user name is empty" in details:
-        return EtcdRefusedError(f"{text}: etcd wants a user: set etcd.user and etcd.password_file")
-    if code is grpc.StatusCode.NOT_FOUND:
-        return _NotFoundError(text)
-    # A stale token is curable: the next attempt logs in again.
-    final = code in _FINAL and not _token_is_stale(error)
-    return EtcdRefusedError(text) if final else EtcdError(text)
-
-
-def _token_is_stale(error: grpc.aio.AioRpcError) -> bool:
-    return any(text in (error.details() or "") for text in _STALE_TOKEN)
 
 
 def _metadata(token: str) -> tuple[tuple[str, str], ...]:
@@ -349,50 +359,3 @@ def _channel(address: Address, access: Access) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(address.target, options=_OPTIONS)
     credentials = grpc.ssl_channel_credentials(access.ca or None, access.key or None, access.cert or None)
     return grpc.aio.secure_channel(address.target, credentials, options=_OPTIONS)
-
-
-def _compare(each: ops.Compare) -> Any:
-    value = each.value.encode() if isinstance(each.value, str) else each.value
-    return rpc.Compare(
-        key=each.key.encode(), range_end=each.range_end.encode(), target=each.target.name,
-        result=each.relation.value, **{each.target.value: value},
-    )
-
-
-def _op(each: ops.Op) -> Any:
-    match each:
-        case ops.Put(key, value, lease):
-            put = rpc.PutRequest(key=key.encode(), value=value.encode(), lease=lease)
-            return rpc.RequestOp(request_put=put)
-        case ops.Delete(key, range_end):
-            delete = rpc.DeleteRangeRequest(key=key.encode(), range_end=range_end.encode())
-            return rpc.RequestOp(request_delete_range=delete)
-        case ops.Range():
-            return rpc.RequestOp(request_range=_range(each))
-
-
-def _range(span: ops.Range) -> Any:
-    return rpc.RangeRequest(
-        key=span.key.encode(), range_end=span.range_end.encode(), sort_target="CREATE", sort_order="ASCEND"
-    )
-
-
-def _header(head: Any) -> ops.Header:
-    return ops.Header(int(head.cluster_id), int(head.member_id), int(head.revision), int(head.raft_term))
-
-
-def _key_values(answer: Any) -> tuple[ops.KeyValue, ...]:
-    return tuple(_key_value(kv) for kv in answer.kvs)
-
-
-def _key_value(kv: Any) -> ops.KeyValue:
-    return ops.KeyValue(
-        kv.key.decode(errors="replace"), kv.value.decode(errors="replace"),
-        int(kv.create_revision), int(kv.mod_revision), int(kv.lease),
-    )
-
-
-def _change(event: Any) -> ops.Change:
-    # PUT is 0, DELETE is 1: Event.EventType in etcd's kv.proto.
-    found = _key_value(event.kv)
-    return ops.Change(found.key, found.mod_revision, None if event.type else found)

@@ -67,6 +67,8 @@ class Session:
             EtcdError: The attempt proved nothing within `attempt_timeout`.
         """
         order = self._client.order()
+        for left in self._streams.keys() - set(order):
+            self._streams.pop(left).close()
         try:
             endpoint, proof = await first_answer(
                 order, self._leg,

@@ -144,6 +144,23 @@ class ElectionStore:
             group.create_task(self._controls.run())
             group.create_task(self._raise_bugs())
 
+    @property
+    def priority(self) -> int:
+        """What our keys say."""
+        return self._campaign.priority
+
+    def prefer(self, priority: int) -> None:
+        """Compete with another priority from now on, and say so in a key that stands already."""
+        self._campaign.priority = priority
+        for serial in self._candidacies:
+            self._restate(serial)
+
+    def _restate(self, serial: int) -> None:
+        restated = self._campaign.restated(self._candidacies[serial])
+        if restated != self._candidacies[serial]:
+            self._candidacies[serial] = restated
+            self._quietly(self._campaign.restate(restated))
+
     async def close(self) -> None:
         """Cancel what runs; leases that are being given up get one more attempt's time for it."""
         await cancelled(self._tasks)
@@ -190,6 +207,8 @@ class ElectionStore:
             self._client, self._keys, got.timing, got.lease, got.create_revision, self._meter
         )
         self._sessions[action.serial], self._candidacies[action.serial] = session, got
+        # The priority may have changed on the way.
+        self._restate(action.serial)
         self._post(Joined(
             action.serial, got.lease, got.timing.ttl, got.sent_at, got.key, got.create_revision,
             got.snapshot, action.known,

@@ -80,8 +80,7 @@ class Watch:
 
     def _move_on(self, endpoint: Endpoint) -> None:
         self._failures += 1
-        endpoints = self._client.endpoints
-        self._endpoint = endpoints[(endpoints.index(endpoint) + 1) % len(endpoints)]
+        self._endpoint = self._client.after(endpoint)
 
     async def _read(self, endpoint: Endpoint, stream: WatchStream, listed_at: Instant) -> None:
         # A task of its own: cancelling a read, as a time-out on it would, ends the whole watch.

@@ -15,7 +15,7 @@ from leaderd.guard.term import Duty, Phase, Term, Verdict, feeds, heard, judge, 
 from leaderd.guard.wire import Answer, Arm, Armed, Fence, Fenced, Fencing, Message
 from leaderd.guard.worker import Result, Workers
 from leaderd.instant import Instant
-from leaderd.plan import ElectionPlan
+from leaderd.plan import ElectionPlan, Plan
 
 
 class Custody:
@@ -84,6 +84,11 @@ class Custody:
             for name, term in self._terms.items()
         }
 
+    def adopt(self, plan: Plan) -> None:
+        """Go on with a reloaded plan; whatever is under way ends with the old one."""
+        self._tools = replace(self._tools, etcd=plan.etcd)
+        self._elections = {election.name: election for election in plan.elections}
+
     # --- the agent ---
 
     def agent_started(self, pid: int) -> None:
@@ -142,8 +147,8 @@ class Custody:
     def _arm(self, term: Term) -> None:
         plan = self._elections.get(term.order.election)
         if plan is not None and "watchdog" in plan.fence:
-            self._watchdogs.start(plan.watchdog_device, plan.kill_time)
-            if plan.watchdog_device not in self._watchdogs.devices():
+            longest = plan.kill_time + plan.stop_timeout
+            if not self._watchdogs.start(plan.watchdog_device, plan.kill_time, longest):
                 return  # Without its enforcer nothing starts: no answer, and the agent steps down.
         write = partial(self._tools.journal.write, term.order, "armed")
         self._keep_journal(term.order.election, write, partial(self._written, term.order))
@@ -272,7 +277,7 @@ class Custody:
             users = [term for name, term in self._terms.items() if self._guarded_by(device, name)]
             if all(term.phase is Phase.STOPPED for term in users):
                 self._watchdogs.stop(device)
-            if all(feeds(term, now) for term in users):
+            if all(feeds(term, now, self._watchdogs.seconds(device)) for term in users):
                 self._watchdogs.feed(device)
 
     def _guarded_by(self, device: str, election: str) -> bool:

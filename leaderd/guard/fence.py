@@ -15,8 +15,8 @@ from leaderd.guard.command import run_command
 from leaderd.guard.log import Log
 from leaderd.instant import Instant
 
-# _IOWR('W', 6, int): the time-out of a watchdog device, in whole seconds.
-_WDIOC_SETTIMEOUT = 0xC0045706
+# _IOWR('W', 6, int) and _IOR('W', 7, int): the time-out of a watchdog device, in whole seconds.
+_WDIOC_SETTIMEOUT, _WDIOC_GETTIMEOUT = 0xC0045706, 0x80045707
 # "Magic close": without it the device goes on counting after close, which is what a dead guard leaves.
 _DISARM = b"V"
 _FEED = b"\0"
@@ -31,11 +31,13 @@ class FenceTools:
         reboot: Command for where that file is out of reach, as in most containers.
         nowayout: Where the kernel tells whether a watchdog device cannot be closed in peace, with
             `{name}` for the device.
+        ioctl: Talks to a watchdog device.
     """
 
     sysrq: str = "/proc/sysrq-trigger"
     reboot: tuple[str, ...] = ("reboot", "-f")
     nowayout: str = "/sys/class/watchdog/{name}/nowayout"
+    ioctl: Callable[[int, int, bytes], bytes] = fcntl.ioctl
 
 
 class Watchdogs:
@@ -50,27 +52,56 @@ class Watchdogs:
         self._log = log
         self._tools = tools
         self._open: dict[str, int] = {}
+        self._seconds: dict[str, int] = {}
 
     @property
     def open(self) -> bool:
         """Whether any device wants to be fed."""
         return bool(self._open)
 
-    def start(self, path: str, timeout: float) -> None:
-        """Open a device, which starts it; it resets the machine `timeout` seconds after the last feeding."""
-        if path in self._open:
-            return
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            self._log.error("watchdog not armed", device=path, detail=error.strerror)
-            return
-        self._open[path] = fd
-        try:
-            fcntl.ioctl(fd, _WDIOC_SETTIMEOUT, struct.pack("i", max(1, int(timeout))))
-        except OSError as error:
-            self._log.warning("watchdog keeps its own time-out", device=path, detail=error.strerror)
-        self._log.info("watchdog armed", device=path)
+    def start(self, path: str, timeout: float, longest: float) -> bool:
+        """Open a device, which starts it; it resets the machine so long after the last feeding.
+
+        Args:
+            path: Of the device.
+            timeout: How long that should be, in seconds; devices count whole ones.
+            longest: How long it may be: a device that counts longer would reset too late, or a node that
+                does well.
+
+        Returns:
+            Whether it is armed.
+        """
+        fresh = path not in self._open
+        if fresh:
+            try:
+                self._open[path] = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            except OSError as error:
+                self._log.error("watchdog not armed", device=path, detail=error.strerror)
+                return False
+            self._seconds[path] = self._set(path, max(1, int(timeout)))
+            self._log.info("watchdog armed", device=path, seconds=self._seconds[path])
+        if self.seconds(path) <= longest:
+            return True
+        detail = f"it counts {self.seconds(path)} s; kill_time and stop_timeout together are {longest:g} s"
+        self._log.error("watchdog not armed", device=path, detail=detail)
+        if fresh:
+            self.stop(path)
+        return False
+
+    def _set(self, path: str, wanted: int) -> int:
+        """Set a device's time-out; return what it has really got."""
+        # The device answers with what it has made of it, for many know few values.
+        for request in (_WDIOC_SETTIMEOUT, _WDIOC_GETTIMEOUT):
+            try:
+                answer = self._tools.ioctl(self._open[path], request, struct.pack("i", wanted))
+                return int(struct.unpack("i", answer)[0])
+            except OSError as error:
+                self._log.warning("watchdog keeps its own time-out", device=path, detail=error.strerror)
+        return wanted
+
+    def seconds(self, path: str) -> int:
+        """Return how long after its last feeding a device resets the machine."""
+        return self._seconds[path]
 
     def feed(self, path: str) -> None:
         """Put the reset off."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from leaderd.changes import Change
 from leaderd.clock import Clock
 from leaderd.core import actions as a
 from leaderd.core.events import Event, Fenced, GuardArmed, GuardLost
@@ -67,7 +68,7 @@ class GuardLink:
         clock: For the kernel timers.
         post: Gets events with the name of their election; "" means all of them.
         on_shutdown: The guard wants everything stopped.
-        on_reload: The guard was told to reload.
+        on_reload: Gets what has changed in the configuration.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class GuardLink:
         clock: Clock,
         post: Callable[[str, Event], None],
         on_shutdown: Callable[[], None],
-        on_reload: Callable[[], None],
+        on_reload: Callable[[Sequence[Change]], None],
     ) -> None:
         sock.setblocking(False)
         # Hooks must not keep the link open: its end is how each side learns of the other's death.
@@ -171,7 +172,7 @@ class GuardLink:
             case wire.Shutdown():
                 self._on_shutdown()
             case wire.Reload():
-                self._on_reload()
+                self._on_reload(message.changes)
             case _:
                 raise GuardError(f"the guard sent {type(message).__name__}")
 

@@ -27,13 +27,17 @@ class Log:
     """
 
     def __init__(self, fmt: str, level: str, fd: int = 2) -> None:
-        self._json = fmt == "json"
-        self._least = _LEVELS.get(level, 20)
+        self.change(fmt, level)
         self._dropped = 0
         self._socket: socket.socket | None = None
         self.fd = _own(fd)
         if stat.S_ISSOCK(os.fstat(self.fd).st_mode):
             self._socket = socket.socket(fileno=os.dup(self.fd))
+
+    def change(self, fmt: str, level: str) -> None:
+        """Write another format, or from another level on, from now on."""
+        self._json = fmt == "json"
+        self._least = _LEVELS.get(level, 20)
 
     @property
     def files(self) -> set[int]:

@@ -10,8 +10,10 @@ import math
 import os
 import select
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict
 
+from leaderd.changes import Change
 from leaderd.errors import GuardError
 from leaderd.guard import children, kernel
 from leaderd.guard.cleanup import Tools
@@ -19,6 +21,7 @@ from leaderd.guard.custody import Custody
 from leaderd.guard.fence import Watchdogs
 from leaderd.guard.notify import Notifier
 from leaderd.guard.process import AgentProcess, Restarts, start_agent
+from leaderd.guard.reload import Reloader
 from leaderd.guard.signals import Signals
 from leaderd.guard.wire import (
     MAX_PACKET,
@@ -65,11 +68,12 @@ class Guard:
         workers: For whatever takes time.
         watchdogs: The devices.
         notifier: Tells the service manager.
+        reread: The command that reads the configuration again.
     """
 
     def __init__(
         self, plan: Plan, lock: int, agent: tuple[str, ...], tools: Tools, workers: Workers,
-        watchdogs: Watchdogs, notifier: Notifier,
+        watchdogs: Watchdogs, notifier: Notifier, reread: Sequence[str] = (),
     ) -> None:
         self._plan = plan
         self._lock = lock
@@ -82,6 +86,7 @@ class Guard:
         self._notifier = notifier
         elections = {election.name: election for election in plan.elections}
         self._custody = Custody(tools, elections, workers, watchdogs, self._tell)
+        self._reloader = Reloader(reread, workers, self._clock, self._log, self._adopt)
         self._restarts = Restarts()
         self._agent: AgentProcess | None = None
         self._agent_code = 0
@@ -231,7 +236,8 @@ class Guard:
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP:
-            self._tell(Reload())
+            if self._shutdown_at is None:
+                self._reloader.begin(self._plan)
         elif number in (signal.SIGTERM, signal.SIGINT):
             if self._shutdown_at is not None:
                 self._end_agent("second signal to end")
@@ -241,6 +247,12 @@ class Guard:
             self._shutdown_at = self._clock.now()
             self._start_at = None
             self._tell(Shutdown())
+
+    def _adopt(self, plan: Plan, changes: tuple[Change, ...]) -> None:
+        self._plan = plan
+        self._log.change(plan.log, plan.log_level)
+        self._custody.adopt(plan)
+        self._tell(Reload(changes))
 
     def _hear(self) -> None:
         """Hear all that the agent has said so far; not for ever, if it should never fall silent."""

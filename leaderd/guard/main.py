@@ -31,7 +31,7 @@ class GuardSettings:
 
 
 def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None = None) -> int:
-    """Run as `--plan-fd N --lock-fd M`; the plan is JSON, alone or as {"plan": …}."""
+    """Run as `--plan-fd N --lock-fd M`; the plan is JSON, alone or as {"plan": …, "reread": [command]}."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Our own starter is the only caller: argparse would cost the guard half a megabyte for nothing.
     given = dict(zip(words[::2], map(int, words[1::2]), strict=True))
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None, settings: GuardSettings | None 
     # Below `leaderd exec` the manager's socket is the command's affair.
     notifier = Notifier(Manager() if "exec" in fields else take_manager(os.environ))
     watchdogs = Watchdogs(log, settings.fence)
-    return Guard(plan, lock, settings.agent, tools, workers, watchdogs, notifier).run()
+    reread = tuple(fields.get("reread", ()))
+    return Guard(plan, lock, settings.agent, tools, workers, watchdogs, notifier, reread).run()
 
 
 if __name__ == "__main__":

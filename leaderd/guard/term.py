@@ -150,16 +150,22 @@ def orphaned(term: Term) -> Duty:
     return Duty.RELEASE if term.phase is Phase.STOPPED else Duty.NOTHING
 
 
-def feeds(term: Term, now: Instant) -> bool:
+def feeds(term: Term, now: Instant, seconds: float) -> bool:
     """Return whether the watchdog device may be fed for this term's sake.
 
-    For one from before a boot it may: another boot would not help, and other elections share the device.
+    It may while the reset would come by `expires_at` even if this feeding were the last. For a term
+    from before a boot it may anyway: another boot would not help, and other elections share the device.
+
+    Args:
+        term: The term.
+        now: Fresh clocks.
+        seconds: How long after its last feeding the device resets the machine.
     """
     if term.phase is Phase.STOPPED or term.rebooted:
         return True
-    if term.failed or term.phase is Phase.UNCLEAN:
+    if term.failed or term.phase is Phase.UNCLEAN or now.left_until(term.deadlines.fence_at) <= 0:
         return False
-    return now.left_until(term.deadlines.fence_at) > 0
+    return now.left_until(term.deadlines.expires_at) >= seconds
 
 
 @dataclass(frozen=True, slots=True)

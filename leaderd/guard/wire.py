@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from leaderd.changes import Change
 from leaderd.errors import GuardError
 from leaderd.instant import Instant
 
@@ -201,7 +202,9 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Read the configuration again."""
+    """The configuration has changed, in what is safe to change; the guard has taken it over already."""
+
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +219,7 @@ _PLAIN: dict[str, type[Stopping | Disarm | Forget | Fence | Armed | Fencing]] = 
     "stopping": Stopping, "disarm": Disarm, "forget": Forget, "fence": Fence, "armed": Armed,
     "fencing": Fencing,
 }
-_BARE: dict[str, type[Alive | Shutdown | Reload]] = {"alive": Alive, "shutdown": Shutdown, "reload": Reload}
+_BARE: dict[str, type[Alive | Shutdown]] = {"alive": Alive, "shutdown": Shutdown}
 _NAMES = {kind: name for name, kind in _PLAIN.items()}
 
 
@@ -245,6 +248,8 @@ def decode(packet: bytes) -> Message | Alive | Answer:
             return Arm.read(fields)
         if kind in _BARE:
             return _BARE[kind]()
+        if kind == "reload":
+            return Reload(tuple(Change(tuple(map(str, path)), value) for path, value in fields["changes"]))
         election, token = str(fields["election"]), int(fields["token"])
         if kind == "extend":
             return Extend(election, token, _deadlines(fields))
@@ -256,8 +261,10 @@ def decode(packet: bytes) -> Message | Alive | Answer:
 
 
 def _fields(message: Message | Alive | Answer) -> dict[str, Any]:
-    if isinstance(message, Alive | Shutdown | Reload):
+    if isinstance(message, Alive | Shutdown):
         return {"type": type(message).__name__.lower()}
+    if isinstance(message, Reload):
+        return {"type": "reload", "changes": message.changes}
     if isinstance(message, Arm):
         return {"type": "arm", **message.fields()}
     head = {"election": message.election, "token": message.token}

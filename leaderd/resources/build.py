@@ -1,10 +1,11 @@
 """Makes the resources of an election from its plan."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_interface
+from typing import TYPE_CHECKING
 
 from leaderd.clock import Clock
 from leaderd.core.events import Event
@@ -26,6 +27,9 @@ from leaderd.resources.process import Process, ProcessSpec
 from leaderd.resources.ready import Ready
 from leaderd.resources.runner import HookRunner, Measure
 from leaderd.resources.script import Calls, Script
+
+if TYPE_CHECKING:
+    from leaderd.resources.vip import Vip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +63,35 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs an election's commands."""
+    """What runs an election's commands; `vips` by name."""
 
     group: ResourceGroup
-    notifier: Notifier | None
-    check: HealthCheck | None
+    notifier: Notifier
+    check: HealthCheck
+    vips: Mapping[str, "Vip"]
+
+    def change(self, plan: ElectionPlan) -> None:
+        """Go on with what a reload may change."""
+        self.notifier.change(plan.notify)
+        self.check.change(plan.check)
+        for resource in plan.resources:
+            if resource.name in self.vips:
+                self.vips[resource.name].announce_every(resource.settings["announce_interval"])
 
 
 def build(plan: ElectionPlan, timing: Timing, site: Site, post: Callable[[Event], None]) -> Parts:
-    """Return the resource group of an election, its notifier and its check, if it has them."""
+    """Return the resource group of an election, its notifier and its check."""
     runner = site.runner(plan.name, site.pods)
     lifetimes = Lifetimes()
-    resources = [
-        _vip(resource, plan, site, lifetimes) if resource.type == "vip"
-        else _resource(resource, plan, site, runner)
-        for resource in plan.resources
-    ]
+    vips = {each.name: _vip(each, plan, site, lifetimes) for each in plan.resources if each.type == "vip"}
+    resources = [vips.get(each.name) or _resource(each, plan, site, runner) for each in plan.resources]
     group = ResourceGroup(plan.name, resources, timing, site.clock, post, site.pods, site.log)
     name, clock, log = plan.name, site.clock, site.log
     # Processes that belong to no election: the guard's fencing of this one must not take them.
     aside = Pods("", clock, log)
-    notifier = Notifier(name, plan.notify, clock, log, site.runner(name, aside)) if plan.notify else None
-    check = HealthCheck(name, plan.check, clock, log, site.runner(name, aside), post) if plan.check else None
-    return Parts(group, notifier, check)
+    notifier = Notifier(name, plan.notify, clock, log, site.runner(name, aside))
+    check = HealthCheck(name, plan.check, clock, log, site.runner(name, aside), post)
+    return Parts(group, notifier, check, vips)
 
 
 def _resource(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookRunner) -> Resource:
@@ -160,7 +170,7 @@ def _mount(resource: ResourcePlan, plan: ElectionPlan, site: Site, runner: HookR
     )
 
 
-def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Lifetimes) -> Resource:
+def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Lifetimes) -> "Vip":
     # Only here: pyroute2 takes 0.2 s to import, and most elections have no address.
     from leaderd.resources.hold import KernelThread, Setup
     from leaderd.resources.vip import Vip

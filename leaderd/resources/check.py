@@ -6,6 +6,7 @@ illness, nor a check that hangs hold up a stop.
 Source: docs/interfaces.md §2, §3.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from leaderd.clock import Clock
@@ -18,17 +19,18 @@ from leaderd.resources.base import Term
 from leaderd.resources.contain import Log
 from leaderd.resources.runner import Hook, HookRunner
 from leaderd.resources.script import ended
-from leaderd.resources.waiting import pause_until
+from leaderd.resources.waiting import done_by
 
 
 class HealthCheck:
     """Runs the check for as long as the agent lives and posts its verdicts.
 
-    The first result decides at once; after that it takes `fall` failures or `rise` successes in a row.
+    The first result decides at once; after that it takes `fall` failures or `rise` successes in a row. A
+    check that is changed starts from the verdict that stands; without one the node is healthy.
 
     Args:
         election: Its name, for the log.
-        plan: Command, interval, time-out, rise and fall.
+        plan: Command, interval, time-out, rise and fall; None for no check.
         clock: For the interval.
         log: Takes failures and verdicts.
         runner: Of its own.
@@ -36,7 +38,7 @@ class HealthCheck:
     """
 
     def __init__(
-        self, election: str, plan: CheckPlan, clock: Clock, log: Log, runner: HookRunner,
+        self, election: str, plan: CheckPlan | None, clock: Clock, log: Log, runner: HookRunner,
         post: Callable[[Event], None],
     ) -> None:
         self._election = election
@@ -45,41 +47,67 @@ class HealthCheck:
         self._log = log
         self._runner = runner
         self._post = post
-        self._healthy: bool | None = None
+        self._healthy: bool | None = True if plan is None else None
         self._row = 0
+        self._changed = asyncio.Event()
         self._term = Term(token=0, lease=0, reason="")
 
     def publish(self, status: Status) -> None:
         """Note what the check is told about the term."""
         self._term = Term(status.token, status.lease, status.reason)
 
+    def change(self, plan: CheckPlan | None) -> None:
+        """Run another check from now on, or none."""
+        if plan == self._plan:
+            return
+        self._plan = plan
+        self._row = 0
+        self._changed.set()
+        if plan is None and not self._healthy:
+            self._healthy = True
+            self._post(HealthChanged(healthy=True, detail=""))
+
     async def run(self) -> None:
         """Check for ever, one result an interval."""
         while True:
-            at = self._clock.now().plus(self._plan.interval)
-            self._judge(await self._problem())
-            await pause_until(self._clock, at)
+            self._changed.clear()
+            if (plan := self._plan) is None:
+                await self._changed.wait()
+                continue
+            at = self._clock.now().plus(plan.interval)
+            problem = await self._problem(plan)
+            # What was changed while it ran says nothing any more.
+            if plan == self._plan:
+                self._judge(problem, plan)
+            await self._pause(at)
+
+    async def _pause(self, until: Instant) -> None:
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await done_by(self._clock, until, changed)
+        finally:
+            changed.cancel()
 
     async def close(self, until: Instant) -> None:
         """End the process that runs checks, by `until`; `run` must have ended."""
         await self._runner.pods.close(until)
 
-    async def _problem(self) -> str:
+    async def _problem(self, plan: CheckPlan) -> str:
         """Run the check once; return what is wrong, or ""."""
-        hook = Hook("check", "check", self._plan.command)
+        hook = Hook("check", "check", plan.command)
         try:
-            code = await self._runner.run(hook, self._term, self._clock.now().plus(self._plan.timeout))
+            code = await self._runner.run(hook, self._term, self._clock.now().plus(plan.timeout))
         except ResourceError as error:
             return str(error)
         return f"check: it {ended(code)}" if code else ""
 
-    def _judge(self, problem: str) -> None:
+    def _judge(self, problem: str, plan: CheckPlan) -> None:
         good = not problem
         if good is self._healthy:
             self._row = 0
             return
         self._row += 1
-        needed = 1 if self._healthy is None else (self._plan.rise if good else self._plan.fall)
+        needed = 1 if self._healthy is None else (plan.rise if good else plan.fall)
         if problem:
             self._log(
                 "warning", "check failed", election=self._election, row=self._row, of=needed, detail=problem

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from leaderd.clock import Clock
@@ -115,6 +115,11 @@ class Hold:
             self._changes.close()
             raise
 
+    def announce_every(self, interval: float) -> None:
+        """Announce in another rhythm, in seconds."""
+        self._setup = replace(self._setup, announce_interval=interval)
+        self._wake.set()
+
     def extend(self, lease: Lease) -> None:
         """Let the addresses live as long as this lease."""
         self._lease = lease
@@ -190,18 +195,19 @@ class Hold:
                 self.failed.set_result(str(error))
 
     async def _keep(self) -> None:
-        setup = self._setup
-        since, step = setup.clock.now(), 1
+        clock = self._setup.clock
+        last, step = clock.now(), 1
         while True:
-            due = since.plus(_announce_after(step, setup.announce_interval))
+            due = last.plus(_pause_before(step, self._setup.announce_interval))
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, setup.clock.now().left_until(due))):
+                async with asyncio.timeout(max(0.0, clock.now().left_until(due))):
                     await self._wake.wait()
             if self._wake.is_set() and await self._look_after():
-                since, step = setup.clock.now(), 0
-            elif setup.clock.now().left_until(due) <= 0:
+                last, step = clock.now(), 0
+            elif clock.now().left_until(due) <= 0:
                 self._announce()
-                step += 1
+                # Counted from here: a shorter interval must not make up for what a longer one left out.
+                last, step = clock.now(), step + 1
 
     async def _look_after(self) -> bool:
         """Compare with the kernel and set right; return whether the neighbours must be told."""
@@ -270,6 +276,8 @@ class Hold:
         raise ResourceError(f"{address}: too little of the lease is left for the kernel to end it in time")
 
 
-def _announce_after(step: int, interval: float) -> float:
-    """Return when the announcement of that number is due, in seconds from the taking."""
-    return BURSTS[step] if step < len(BURSTS) else BURSTS[-1] + interval * (step - len(BURSTS) + 1)
+def _pause_before(step: int, interval: float) -> float:
+    """Return the seconds from one announcement to the next, which has this number since the taking."""
+    if step >= len(BURSTS):
+        return interval
+    return BURSTS[step] - BURSTS[step - 1] if step else 0.0

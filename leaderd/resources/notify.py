@@ -26,13 +26,15 @@ class Notifier:
 
     Args:
         election: Its name, for the log.
-        plan: Command and time-out.
+        plan: Command and time-out; None tells nobody.
         clock: For deadlines.
         log: Takes failures.
         runner: Of its own, so that it never waits for a resource's hook, nor that one for it.
     """
 
-    def __init__(self, election: str, plan: NotifyPlan, clock: Clock, log: Log, runner: HookRunner) -> None:
+    def __init__(
+        self, election: str, plan: NotifyPlan | None, clock: Clock, log: Log, runner: HookRunner
+    ) -> None:
         self._election = election
         self._plan = plan
         self._clock = clock
@@ -48,6 +50,8 @@ class Notifier:
         if news == self._last:
             return
         self._last = news
+        if self._plan is None:
+            return
         self._queue.append(status)
         if len(self._queue) > QUEUE_LIMIT:
             left_out = self._queue.popleft()
@@ -57,6 +61,10 @@ class Notifier:
             )
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work())
+
+    def change(self, plan: NotifyPlan | None) -> None:
+        """Call another hook from the next run on, or none."""
+        self._plan = plan
 
     async def close(self, until: Instant) -> None:
         """Finish what is queued by `until`; kill and reap what then still runs."""
@@ -70,14 +78,15 @@ class Notifier:
         while self._queue:
             status = self._queue.popleft()
             try:
-                await self._tell(status)
+                if self._plan is not None:
+                    await self._tell(status, self._plan)
             except ResourceError as error:
                 self._log("warning", "notify failed", election=self._election, detail=str(error))
 
-    async def _tell(self, status: Status) -> None:
+    async def _tell(self, status: Status, plan: NotifyPlan) -> None:
         extra = {"LEADERD_STATE": status.state.value, "LEADERD_LEADER": status.leader}
-        hook = Hook("notify", "notify", self._plan.command, extra=extra)
+        hook = Hook("notify", "notify", plan.command, extra=extra)
         term = Term(status.token, status.lease, status.reason)
-        code = await self._runner.run(hook, term, self._clock.now().plus(self._plan.timeout))
+        code = await self._runner.run(hook, term, self._clock.now().plus(plan.timeout))
         if code:
             raise ResourceError(f"notify: it {ended(code)}")

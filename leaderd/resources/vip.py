@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from leaderd.core.lease import Lease
 from leaderd.errors import ResourceError
@@ -90,6 +91,12 @@ class Vip:
     def ended(self) -> asyncio.Future[str] | None:
         """Return what is done as soon as the addresses are lost for good."""
         return None if self._hold is None else self._hold.failed
+
+    def announce_every(self, interval: float) -> None:
+        """Announce in another rhythm, in seconds; also the addresses that are held."""
+        self._setup = replace(self._setup, announce_interval=interval)
+        if self._hold is not None:
+            self._hold.announce_every(interval)
 
     def extend(self, lease: Lease) -> None:
         """Let the kernel keep the addresses as long as this lease allows."""

@@ -10,6 +10,9 @@ import pytest
 
 from leaderd.api.grpc import ApiServer
 from tests.api.fakes import FakeControl, FakeSource, plan
+from tests.faults.conftest import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 
 async def until_served(socket: Path) -> None:

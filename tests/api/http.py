@@ -12,7 +12,7 @@ from leaderd.api.http_thread import HttpThread
 from leaderd.api.metrics import Metrics
 from leaderd.api.metrics_status import StatusCollector
 from leaderd.clock import BootClock
-from tests.api.fakes import FakeSource
+from tests.api.fakes import FakeControl, FakeSource
 
 
 def free_port() -> int:
@@ -41,6 +41,7 @@ class Served:
 
     port: int
     source: FakeSource
+    control: FakeControl
     metrics: Metrics
     log: list[tuple[str, str, dict[str, Any]]]
     guard_lives: bool = True
@@ -79,13 +80,14 @@ async def serving(source: FakeSource, port: int = 0) -> AsyncIterator[Served]:
     """Serve `source`; by default from when the port is open."""
     metrics = Metrics(BootClock())
     metrics.registry.register(StatusCollector(source.report, {"db": (10, 5.2)}, 1))
-    served = Served(port or free_port(), source, metrics, [])
+    served = Served(port or free_port(), source, FakeControl(), metrics, [])
 
     def log(level: str, event: str, **fields: Any) -> None:
         served.log.append((level, event, fields))
 
     thread = HttpThread(
-        f"127.0.0.1:{served.port}", source, metrics, BootClock(), lambda: served.guard_lives, log
+        f"127.0.0.1:{served.port}", source, served.control.history, metrics, BootClock(),
+        lambda: served.guard_lives, log,
     )
     task = asyncio.create_task(thread.run())
     try:

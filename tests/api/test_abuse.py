@@ -23,11 +23,13 @@ from tests.cluster import Cluster
 from tests.config.helpers import good, loaded
 
 ABUSER = Path(__file__).with_name("abuser.py")
-TTL = 5
+TTL = 10
 TIMING = timing_of(loaded(good(election__ttl=TTL)).plan.elections[0])
-# The lease is looked at in etcd's own store besides; this bounds how late a renewal may be under load.
-LATE = TIMING.retry_period + 2 * TIMING.attempt_timeout
+# A renewal may need a second attempt, and a third where other tests keep the machine busy.
+LATE = TIMING.retry_period + 3 * TIMING.attempt_timeout
 MEMORY_MB = 80
+# Changes that a thousand watchers hear of, two each; `LEADERD_LONG=1` for minutes of them.
+ROUNDS = 500 if os.environ.get("LEADERD_LONG") else 3
 
 
 class Limited(Node):
@@ -166,12 +168,12 @@ def test_huge_and_malformed_requests(leader: Leader) -> None:
 
 
 def test_more_connections_than_descriptors(leader: Leader) -> None:
-    """The daemon keeps half of them for etcd and hooks; those who have come too late are sent away."""
+    """The daemon keeps most of them for etcd and hooks; those who have come too late are sent away."""
     before = leader.descriptors()
     with leader.unmoved(), abuser("crowd", leader) as process:
         assert said(process).endswith("connections")
         time.sleep(2 * TIMING.retry_period)
-        assert leader.descriptors() <= 512 + before
+        assert leader.descriptors() <= 256 + before
     until(lambda: leader.descriptors() <= before + 3)
 
 
@@ -181,7 +183,7 @@ def test_a_thousand_watchers(leader: Leader) -> None:
     key = "/leaderd/election/db/7fffffffffffffff"
     with leader.unmoved(), abuser("watchers", leader) as process:
         assert said(process) == "watching"
-        for _ in range(3):
+        for _ in range(ROUNDS):
             leader.cluster.etcdctl("put", key, "visitor")
             assert said(process) == "{2}"
             leader.cluster.etcdctl("del", key)

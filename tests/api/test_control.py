@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 
 from leaderd.api import client
-from leaderd.api.grpc import ApiServer
 from leaderd.api.messages import as_dict
 from leaderd.api.pb import leaderd_pb2 as pb
 from leaderd.api.pb.leaderd_pb2_grpc import LeaderdStub
 from leaderd.errors import EtcdError, InvariantError, RefusedError, UnreachableError
-from tests.api.conftest import until_served
-from tests.api.fakes import REFUSED, UNREACHABLE, FakeControl, FakeSource, election, plan
+from tests.api.fakes import REFUSED, UNREACHABLE, FakeControl, FakeSource, election
 
 WAIT = 20
 CALLS = {
@@ -146,20 +143,6 @@ async def test_a_field_that_means_nothing(
     assert control.calls == []
 
 
-@pytest.mark.parametrize("method", CALLS)
-async def test_a_daemon_that_takes_no_orders(source: FakeSource, tmp_path: Path, method: str) -> None:
-    """Without `Control` everything else works, and this says why not."""
-    task = asyncio.create_task(ApiServer(plan(tmp_path / "s"), source).run())
-    await until_served(tmp_path / "s")
-    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/s") as channel:
-        code, text = await refusal(channel, method, CALLS[method])
-    assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert "takes no orders" in text
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 async def test_a_deadline_ends_the_work_too(channel: grpc.aio.Channel, control: FakeControl) -> None:
     """Nobody goes on working for a caller that has stopped waiting."""
     control.go.clear()
@@ -274,3 +257,13 @@ async def test_another_user_gets_nowhere(served: Path, control: FakeControl) -> 
     _out, err = await process.communicate()
     assert b"PermissionError" in err
     assert control.calls == []
+
+
+async def test_a_daemon_that_is_older(tmp_path: Path) -> None:
+    """A server that knows none of these calls stands for it: refused, and what to do."""
+    server = grpc.aio.server()
+    server.add_insecure_port(f"unix:{tmp_path}/s")
+    await server.start()
+    with pytest.raises(RefusedError, match="is older and cannot do that; upgrade it"):
+        await asyncio.to_thread(client.raise_epoch, str(tmp_path / "s"), "db")
+    await server.stop(None)

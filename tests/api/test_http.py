@@ -9,7 +9,7 @@ import pytest
 from leaderd.api.http_thread import HttpThread
 from leaderd.api.metrics import Metrics
 from leaderd.clock import BootClock
-from tests.api.fakes import FakeSource, election
+from tests.api.fakes import FakeControl, FakeSource, election
 from tests.api.http import Served, free_port, reply, serving
 
 _PROBES = ["/leader", "/primary", "/candidate", "/replica", "/healthz", "/readyz"]
@@ -220,7 +220,8 @@ async def test_an_address_that_does_not_exist_costs_nothing_else() -> None:
     log: list[str] = []
     clock = BootClock()
     thread = HttpThread(
-        "192.0.2.1:4040", FakeSource(), Metrics(clock), clock, bool, lambda *args, **_: log.append(args[1])
+        "192.0.2.1:4040", FakeSource(), FakeControl().history, Metrics(clock), clock, bool,
+        lambda *args, **_: log.append(args[1]),
     )
     task = asyncio.create_task(thread.run())
     while not log:

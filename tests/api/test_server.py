@@ -20,7 +20,7 @@ from leaderd.api.pb import leaderd_pb2 as pb
 from leaderd.api.pb.leaderd_pb2_grpc import LeaderdStub
 from leaderd.errors import RefusedError, UnreachableError
 from tests.api.conftest import until_served
-from tests.api.fakes import FakeSource, election, plan
+from tests.api.fakes import FakeControl, FakeSource, election, plan
 
 WAIT = 20
 
@@ -107,10 +107,33 @@ async def test_two_hundred_watchers_all_hear_of_a_change(
         call.cancel()
 
 
+async def test_watchers_are_bounded_and_do_not_keep_others_out(
+    channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One too many is told so, of either kind; whoever asks for the status is answered; a seat comes free."""
+    monkeypatch.setattr("leaderd.api.grpc.MAX_WATCHERS", 3)
+    stub, health = LeaderdStub(channel), health_pb2_grpc.HealthStub(channel)
+    calls = [stub.WatchStatus(pb.WatchStatusRequest()) for _ in range(3)]
+    for call in calls:
+        await call.read()
+    for one in (stub.WatchStatus(pb.WatchStatusRequest()), health.Watch(health_pb2.HealthCheckRequest())):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await one.read()
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "3 watchers already" in (caught.value.details() or "")
+    assert (await stub.GetStatus(pb.GetStatusRequest(), timeout=WAIT)).node == "a"
+    calls[0].cancel()
+    async with asyncio.timeout(WAIT):
+        while True:
+            with suppress(grpc.aio.AioRpcError):
+                if await stub.WatchStatus(pb.WatchStatusRequest()).read() is not grpc.aio.EOF:
+                    break
+
+
 async def test_streams_end_cleanly_when_the_daemon_stops(source: FakeSource, tmp_path: Path) -> None:
     """UNAVAILABLE with a reason, and no socket is left behind."""
     socket = tmp_path / "s"
-    task = asyncio.create_task(ApiServer(plan(socket), source).run())
+    task = asyncio.create_task(ApiServer(plan(socket), source, FakeControl()).run())
     await until_served(socket)
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
         call = LeaderdStub(channel).WatchStatus(pb.WatchStatusRequest())
@@ -169,7 +192,7 @@ async def test_only_the_owner_may_use_the_socket(served: Path) -> None:
 async def test_the_socket_group_may_use_it_too(source: FakeSource, tmp_path: Path) -> None:
     """Mode 0660 and that group."""
     socket = tmp_path / "s"
-    task = asyncio.create_task(ApiServer(plan(socket, "daemon"), source).run())
+    task = asyncio.create_task(ApiServer(plan(socket, "daemon"), source, FakeControl()).run())
     await until_served(socket)
     assert (stat.S_IMODE(socket.stat().st_mode), socket.stat().st_gid) == (0o660, 1)
     task.cancel()
@@ -182,10 +205,10 @@ async def test_a_stale_socket_is_replaced_and_a_live_one_is_not(source: FakeSour
     socket = tmp_path / "s"
     with sockets.socket(sockets.AF_UNIX) as dead:
         dead.bind(str(socket))
-    task = asyncio.create_task(ApiServer(plan(socket), source).run())
+    task = asyncio.create_task(ApiServer(plan(socket), source, FakeControl()).run())
     await until_served(socket)
     with pytest.raises(RefusedError, match="another daemon listens"):
-        await ApiServer(plan(socket), source).run()
+        await ApiServer(plan(socket), source, FakeControl()).run()
     report = await asyncio.to_thread(fetch_status, str(socket))
     assert report["node"] == "a"
     task.cancel()
@@ -198,7 +221,7 @@ async def test_what_is_no_socket_is_left_alone(source: FakeSource, tmp_path: Pat
     path = tmp_path / "s"
     path.write_text("precious")
     with pytest.raises(RefusedError, match="is no socket"):
-        await ApiServer(plan(path), source).run()
+        await ApiServer(plan(path), source, FakeControl()).run()
     assert path.read_text() == "precious"
 
 
@@ -206,7 +229,7 @@ async def test_what_is_no_socket_is_left_alone(source: FakeSource, tmp_path: Pat
 async def test_any_path_will_do(source: FakeSource, tmp_path: Path, name: str) -> None:
     """Grpc reads addresses as URIs; server and client quote alike."""
     socket = tmp_path / name / "s"
-    task = asyncio.create_task(ApiServer(plan(socket), source).run())
+    task = asyncio.create_task(ApiServer(plan(socket), source, FakeControl()).run())
     await until_served(socket)
     report = await asyncio.to_thread(fetch_status, str(socket))
     assert report == source.report()

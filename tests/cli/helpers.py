@@ -43,11 +43,11 @@ def leaderd(
 
 @contextmanager
 def answering(source: FakeSource, socket: Path, control: FakeControl | None = None) -> Iterator[None]:
-    """Serve `source`, and `control` if there is one, from a thread of this process."""
+    """Serve `source` and `control` from a thread of this process."""
     ready, loop = threading.Event(), asyncio.new_event_loop()
 
     async def serve() -> None:
-        task = asyncio.create_task(ApiServer(plan(socket), source, control).run())
+        task = asyncio.create_task(ApiServer(plan(socket), source, control or FakeControl()).run())
         loop.cancel = task.cancel  # type: ignore[attr-defined]
         await until_served(socket)
         ready.set()

@@ -105,7 +105,7 @@ def test_an_endpoint_where_nobody_is(etcd: Cluster, tmp_path: Path) -> None:
 
 def test_an_etcd_that_is_slow_to_elect_and_has_no_gateway(tmp_path: Path) -> None:
     """Leases are longer than was asked, and a crash of the agent costs more: both are said."""
-    options = ("--election-timeout", "4000", "--heartbeat-interval", "400", "--enable-grpc-gateway=false")
+    options = ("--election-timeout", "3400", "--heartbeat-interval", "340", "--enable-grpc-gateway=false")
     with Cluster(1, options=options) as slow:
         code, found = findings("-c", config(tmp_path, *slow.endpoints))
     assert code == 0

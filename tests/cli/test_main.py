@@ -25,6 +25,12 @@ def test_every_command_has_help_with_an_example() -> None:
             assert (each.epilog or "").startswith("Example: "), each.name
 
 
+def test_every_command_is_in_the_contract() -> None:
+    """docs/interfaces.md, the table of commands."""
+    contract = (ROOT / "docs" / "interfaces.md").read_text()
+    assert [name for name in COMMANDS if f"`leaderd {name}" not in contract] == []
+
+
 def test_the_version_is_the_one_of_the_package() -> None:
     """And the changelog knows where it is."""
     assert leaderd("--version").stdout == f"leaderd {VERSION}\n"

@@ -15,6 +15,7 @@ from leaderd.cli import run as module
 from leaderd.cli.main import run_command
 from leaderd.errors import RefusedError
 from leaderd.plan import Plan
+from tests.cli.helpers import environment
 
 
 class Became(Exception):  # noqa: N818 - stands in for a new program
@@ -55,9 +56,9 @@ def became(arguments: list[str]) -> list[str]:
     argv: list[str] = []
     original = module.become_guard
 
-    def remember(plan: Plan, lock: int) -> None:
+    def remember(*given: Any) -> None:
         try:
-            original(plan, lock)
+            original(*given)
         except Became as new:
             argv.extend(new.args[0])
 
@@ -84,6 +85,39 @@ def test_it_becomes_the_guard_with_plan_and_lock(arguments: list[str], tmp_path:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(plan_fd)
     os.close(lock_fd)
+
+
+def test_the_guard_can_read_the_same_configuration_again(
+    arguments: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Options, variables and file count as they did; what has changed in the file shows."""
+    file = tmp_path / "leaderd.toml"
+    file.write_text('root = "/x"\n')
+    argv = became([*arguments, "--config", str(file)])
+    plan_fd, lock_fd = (int(argv[argv.index(name) + 1]) for name in ("--plan-fd", "--lock-fd"))
+    given = json.loads(os.read(plan_fd, 1 << 20))
+    capfd.readouterr()
+    subprocess.run(given["reread"], check=True, env=environment())
+    assert json.loads(capfd.readouterr().out) == {"plan": given["plan"], "warnings": []}
+    file.write_text('root = "/y"\n')
+    subprocess.run(given["reread"], check=True, env=environment(LEADERD_LOG="text"))
+    changed = {**given["plan"], "root": "/y", "log": "text"}
+    assert json.loads(capfd.readouterr().out)["plan"] == changed
+    file.write_text("root = 1\nfoot = 2\n")
+    subprocess.run(given["reread"], check=True, env=environment())
+    (root, foot) = json.loads(capfd.readouterr().out)["problems"]
+    assert root.startswith("root: ")
+    assert foot.startswith("foot: ")
+    os.close(plan_fd)
+    os.close(lock_fd)
+
+
+def test_standard_input_cannot_be_read_again(capfd: pytest.CaptureFixture[str]) -> None:
+    """`-c -`, and LEADERD_CONFIG=- too."""
+    for config, variables in (("-", {}), (None, {"LEADERD_CONFIG": "-"})):
+        subprocess.run(module.reread_command(config, {}), check=True, env=environment(**variables))
+        (problem,) = json.loads(capfd.readouterr().out)["problems"]
+        assert problem.startswith("standard input cannot be read again")
 
 
 def test_the_working_directory_is_kept_off_the_module_path(

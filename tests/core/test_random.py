@@ -303,6 +303,11 @@ class Lives(RuleBasedStateMachine):
         self.auditor.ill = not healthy
         self.feed(e.HealthChanged(healthy, "" if healthy else "ill"))
 
+    @rule(priority=st.integers(0, 200), patience=st.none() | st.floats(0.5, 5.0))
+    def prefer(self, priority: int, patience: float | None) -> None:
+        """Reload another priority."""
+        self.feed(e.PreferenceChanged(priority, patience))
+
     @rule(lost=st.booleans(), really=st.sampled_from([False] * 9 + [True]))
     def end(self, lost: bool, really: bool) -> None:
         """Shut down, or lose the guard."""

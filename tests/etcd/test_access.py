@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from leaderd.keys import ElectionKeys
 from leaderd.plan import EtcdPlan
 from tests.cluster import Cluster
 from tests.etcd.conftest import Player
+from tests.pki import authority, certificate
 
 
 class Opened:
@@ -189,54 +189,14 @@ async def test_a_password_where_authentication_is_off(
 # --- TLS ---
 
 
-def openssl(directory: Path, *arguments: str) -> None:
-    """Run openssl in a directory."""
-    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, a server and a client certificate by it, and a stranger's authority."""
     directory = tmp_path_factory.mktemp("pki")
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for authority in ("ca", "stranger"):
-        openssl(
-            directory,
-            "req",
-            "-x509",
-            *new,
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={authority}",
-            "-keyout",
-            f"{authority}.key",
-            "-out",
-            f"{authority}.pem",
-        )
-    (directory / "san").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
-    for name, authority in (("server", "ca"), ("client", "ca"), ("foreign", "stranger")):
-        openssl(
-            directory, "req", *new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"
-        )
-        openssl(
-            directory,
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            f"{authority}.pem",
-            "-CAkey",
-            f"{authority}.key",
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-extfile",
-            "san",
-            "-out",
-            f"{name}.pem",
-        )
+    for name in ("ca", "stranger"):
+        authority(directory, name)
+    for name, signer in (("server", "ca"), ("client", "ca"), ("foreign", "stranger")):
+        certificate(directory, name, signer)
     return directory
 
 

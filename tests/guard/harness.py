@@ -146,7 +146,7 @@ class Agent:
 class GuardRun:
     """A guard process, its state directory, and the agents that it starts."""
 
-    def __init__(self, folder, *elections, etcd=("http://127.0.0.1:1",), etcd_plan=None):
+    def __init__(self, folder, *elections, etcd=("http://127.0.0.1:1",), etcd_plan=None, reread=()):
         self.folder = Path(folder)
         self.state_dir = self.folder / "state"
         self.state_dir.mkdir(exist_ok=True)
@@ -160,6 +160,7 @@ class GuardRun:
             ApiPlan(str(self.folder / "api.sock")),
             elections or (election(),),
         )
+        self.reread = reread
         self.sysrq = self.folder / "sysrq"
         self.sysrq.write_text("")
         self.rebooted = self.folder / "rebooted"
@@ -182,7 +183,7 @@ class GuardRun:
             "nowayout": str(self.nowayout),
         }
         plan = os.memfd_create("plan")
-        os.write(plan, json.dumps({"plan": asdict(self.plan)}).encode())
+        os.write(plan, json.dumps({"plan": asdict(self.plan), "reread": self.reread}).encode())
         lock = os.open(self.state_dir / "lock", os.O_RDWR | os.O_CREAT)
         eventually(lambda: self._locked(lock), "the lock of the state directory")
         root = str(HERE.parent.parent)

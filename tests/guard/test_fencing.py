@@ -1,11 +1,15 @@
 """Stops that fail or hang: escalation in the configured order, watchdog, what a living agent may ask for."""
 
+import errno
 import os
 import signal
+import struct
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from leaderd.guard.fence import FenceTools, Watchdogs
 from leaderd.guard.wire import Disarm, Forget, Stopping
 from tests.guard.harness import CLOCK, TOKEN, deadlines, election, eventually, order, runs, shell
 
@@ -226,6 +230,37 @@ def test_without_its_watchdog_a_term_is_not_armed(guarded, tmp_path):
     agent.send(order())
     run.logged("watchdog not armed")
     assert run.journal() is None
+
+
+def counts(least):
+    """Answer as a device that cannot count less than so many seconds; none can be had here."""
+    return lambda _fd, _request, wanted: struct.pack("i", max(least, *struct.unpack("i", wanted)))
+
+
+def refuses(_fd, _request, _wanted):
+    raise OSError(errno.ENOTTY, "not a watchdog")
+
+
+@pytest.mark.parametrize(
+    ("ioctl", "longest", "armed", "seconds"),
+    [(counts(1), 2.5, True, 1), (counts(2), 2.5, True, 2), (counts(60), 2.5, False, 60),
+     (refuses, 2.5, True, 1)],
+)
+def test_a_device_that_counts_too_long_is_no_enforcer(device, ioctl, longest, armed, seconds):
+    """It would reset too late, or a healthy node while it leads; what it really counts is reckoned with."""
+    lines = []
+    log = SimpleNamespace(**{
+        level: lambda event, **fields: lines.append((event, fields)) for level in ("info", "warning", "error")
+    })
+    watchdogs = Watchdogs(log, FenceTools(ioctl=ioctl))
+    assert watchdogs.start(str(device), 0.5, longest) is armed
+    assert watchdogs.seconds(str(device)) == seconds
+    assert watchdogs.start(str(device), 0.5, longest) is armed
+    assert ("watchdog not armed" in dict(lines)) != armed
+    assert watchdogs.open is armed
+    assert device.read_bytes() == (b"" if armed else b"V")
+    watchdogs.stop(str(device))
+    assert device.read_bytes().endswith(b"V")
 
 
 def test_a_shared_watchdog_is_fed_only_while_all_agree(guarded, device):

@@ -237,14 +237,6 @@ def test_a_second_signal_does_not_wait_for_the_agent(guarded, tmp_path):
     assert (tmp_path / "stopped").exists()
 
 
-def test_reload_is_passed_on(guarded):
-    """SIGHUP becomes a message."""
-    run = guarded().start()
-    agent = run.agent()
-    run.signal(signal.SIGHUP)
-    assert agent.hear() == {"type": "reload"}
-
-
 def test_an_agent_that_breaks_the_protocol_is_killed(guarded):
     """What cannot be understood may have been a disarm: better no agent than a misunderstood one."""
     run = guarded().start()

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from leaderd.changes import Change
 from leaderd.core import actions as a
 from leaderd.core.events import Fenced, GuardArmed, GuardLost
 from leaderd.core.lease import Lease, Timing
@@ -48,7 +49,7 @@ def guard():
         CLOCK,
         lambda name, event: posted.append((name, event)),
         lambda: posted.append("shutdown"),
-        lambda: posted.append("reload"),
+        posted.append,
     )
     yield ours, link, posted
     link._deadman.clear("db")
@@ -119,17 +120,35 @@ def test_arming_needs_an_order(guard):
 async def test_answers_become_events(guard):
     """armed, fenced, shutdown, reload; the end of the link is the loss of the guard, for all elections."""
     end, link, posted = guard
-    for answer in (wire.Armed("db", 7), wire.Fenced("db", 7, False, "why"), wire.Reload(), wire.Shutdown()):
+    changes = (Change(("log_level",), "debug"),)
+    fenced = wire.Fenced("db", 7, False, "why")
+    for answer in (wire.Armed("db", 7), fenced, wire.Reload(changes), wire.Shutdown()):
         end.send(wire.encode(answer))
     end.close()
     await asyncio.wait_for(link.run(), 10)
     assert posted == [
         ("db", GuardArmed(7)),
         ("db", Fenced(7, False, "why")),
-        "reload",
+        changes,
         "shutdown",
         ("", GuardLost()),
     ]
+
+
+async def test_it_shows_life_while_its_loop_runs_and_is_heard(guard):
+    """Beats come by themselves; behind whatever the guard has not read, not one after the other piles up."""
+    end, link, _ = guard
+    showing = asyncio.create_task(link.show_life(0.01))
+    end.setblocking(False)
+    loop = asyncio.get_running_loop()
+    for _ in range(3):
+        packet = await asyncio.wait_for(loop.sock_recv(end, wire.MAX_PACKET), 10)
+        assert wire.decode(packet) == wire.Alive()
+    link._unsent.append(b"waiting")
+    before = len(link._unsent)
+    await asyncio.sleep(0.1)
+    assert len(link._unsent) == before
+    showing.cancel()
 
 
 async def test_nothing_is_dropped_while_the_guard_is_stopped(guard):

@@ -152,10 +152,19 @@ def test_what_a_dead_agent_leaves_to_do(phase, duty):
 @pytest.mark.parametrize("phase", EVERY)
 def test_a_watchdog_is_fed_only_before_fence_at(phase):
     """And never for a term whose stop has failed."""
-    assert feeds(term(phase), at(6)) == (phase is not Phase.UNCLEAN)
-    assert feeds(term(phase), at(7)) == (phase is Phase.STOPPED)
-    assert feeds(term(phase, failed=True), at(6)) == (phase is Phase.STOPPED)
-    assert feeds(term(phase, failed=True, rebooted=True), at(9))
+    assert feeds(term(phase), at(6), 1) == (phase is not Phase.UNCLEAN)
+    assert feeds(term(phase), at(7), 0.1) == (phase is Phase.STOPPED)
+    assert feeds(term(phase, failed=True), at(6), 1) == (phase is Phase.STOPPED)
+    assert feeds(term(phase, failed=True, rebooted=True), at(9), 1)
+
+
+@pytest.mark.parametrize("phase", sorted(LIVE, key=str))
+def test_no_feeding_puts_the_reset_off_beyond_expiry(phase):
+    """A device counts whole seconds, kill_time may be less: the last feeding is earlier by that."""
+    assert feeds(term(phase), at(6.5), 1)
+    assert not feeds(term(phase), at(6.501), 1)
+    assert feeds(term(phase), at(5.5), 2)
+    assert not feeds(term(phase), at(5.501), 2)
 
 
 def test_with_kill_alone_the_stops_may_take_their_time():

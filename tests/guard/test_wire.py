@@ -2,6 +2,7 @@
 
 import pytest
 
+from leaderd.changes import Change
 from leaderd.errors import GuardError
 from leaderd.guard import wire
 from tests.guard.harness import deadlines, order, shell
@@ -17,7 +18,9 @@ MESSAGES = [
     wire.Fencing("db", 1),
     wire.Fenced("db", 1, True, "ü"),
     wire.Shutdown(),
-    wire.Reload(),
+    wire.Reload((Change(("log",), "json"), Change(("election", "db", "check"), {"command": ["x"]}))),
+    wire.Reload(()),
+    wire.Alive(),
 ]
 
 

@@ -57,7 +57,7 @@ def visit(browser: Any) -> Iterator[Visit]:
             page = context.new_page()
             pages.append(page)
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
+            page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
             own = (stand_in.url, "data:")
             page.on("request", lambda asked: asked.url.startswith(own) or foreign.append(asked.url))
             page.goto(stand_in.url)

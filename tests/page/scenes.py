@@ -69,13 +69,13 @@ def report(*elections: dict[str, Any], **facts: Any) -> Report:
 def past() -> list[dict[str, Any]]:
     """Return terms that end with the one of `election`."""
     spans = [
-        (1001, "a", 52, 40, "elected", None, False),
-        (1040, "b", 40, 31.5, "shutdown", 0.07, True),
-        (1077, "c", 31.49, 30.9, "store-lost", 8.3, False),
-        (1120, "a", 30.89, 21, "switchover", 0.021, True),
-        (1170, "c", 20.98, 14, "agent-died", 0.12, True),
-        (1201, "b", 13, 3.2, "resource-failed", 0.4, True),
-        (1234, "a", 3.2, None, "elected", 0.09, True),
+        (1001, "a", 52, 40, "shutdown", None, True),
+        (1040, "b", 40, 31.5, "lease-lost", 0.07, False),
+        (1077, "c", 31.49, 30.9, "store-lost", 8.3, True),
+        (1120, "a", 30.89, 21, "switchover", 0.32, True),
+        (1170, "c", 20.98, 14, "agent-died", 0.021, True),
+        (1201, "b", 13, 3.2, "resource-failed", 0.12, True),
+        (1234, "a", 3.2, None, "", 0.09, False),
     ]
     return [
         {"election": "db", "token": token, "node": node, "from": ago(hours=begun),
@@ -105,7 +105,8 @@ def hundred() -> Report:
 # What must reach the page as text. The right-to-left override would turn the rest of a line around.
 HOSTILE = [
     "<img src=x onerror=window.hit=1>", "</script><script>window.hit=1</script>",
-    '"><svg onload=window.hit=1>', "javascript:window.hit=1", "\u202egnirts detrevni", "{{constructor.constructor('window.hit=1')()}}",
+    '"><svg onload=window.hit=1>', "javascript:window.hit=1",
+    "\u202egnirts detrevni", "{{constructor.constructor('window.hit=1')()}}",
     "long-" + "x" * 400,
 ]
 

@@ -63,9 +63,10 @@ class TestWhatItShows:
         terms = page.locator(".terms li")
         terms.nth(5).wait_for()
         assert "now" in terms.nth(0).inner_text()
-        unclean = terms.filter(has_text="etcd proved no renewal in time").inner_text()
-        assert "nobody led for 8.3 s before" in unclean
-        assert "unclean" in unclean
+        assert "ended" not in terms.nth(0).inner_text()
+        lost = terms.filter(has_text="ended: etcd proved no renewal in time").inner_text()
+        assert "nobody led for 8.3 s before" in lost
+        assert "unclean" in terms.nth(5).inner_text()
         assert page.locator(".band .term").count() == 7
         assert page.locator(".band .gap").count() == 1
         page.get_by_role("button", name="Show all 7").click()
@@ -255,10 +256,11 @@ class TestWhomItServes:
 
 class TestWhatItRefuses:
     def test_hostile_strings_are_shown_and_never_run(self, visit: Visit) -> None:
-        page, _ = visit(scenes.hostile(), {
-            text: [{"token": 7, "node": text, "from": text, "to": text, "reason": text, "gap": 2, "clean": False}]
+        terms = {
+            text: [{"token": 7, "node": text, "from": text, "to": text, "reason": text, "gap": 2, "clean": 0}]
             for text in scenes.HOSTILE
-        })
+        }
+        page, _ = visit(scenes.hostile(), terms)
         page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
         page.locator(".terms li").nth(len(scenes.HOSTILE) - 1).wait_for()
         assert page.locator("main h2").all_inner_texts() == scenes.HOSTILE
@@ -269,19 +271,24 @@ class TestWhatItRefuses:
         # The test's own evaluate is above the policy, what it puts into the page is not.
         refused = page.evaluate("""() => new Promise((resolve) => {
             document.addEventListener("securitypolicyviolation", (no) => resolve(no.effectiveDirective));
-            try { document.body.innerHTML = "<img src=x onerror='window.hit=1'>"; } catch { /* refused */ }
+            try { document.body.innerHTML = "<img src=x onerror='window.hit=1'>"; } catch { /* so */ }
         })""")
         assert refused == "require-trusted-types-for"
         assert page.evaluate("""() => new Promise((resolve) => setTimeout(() => {
             try { resolve(eval("'it ran'")); } catch (error) { resolve(error.name); }
         }))""") == "EvalError"
 
-    def test_answers_that_are_no_status_prove_nothing(self, visit: Visit) -> None:
-        page, _ = visit(scenes.report())
+    @pytest.mark.parametrize("body", [["<b>proxy error</b>"], {"node": "a", "elections": [None]}, None])
+    def test_answers_that_are_no_status_prove_nothing(self, visit: Visit, body: Any) -> None:
+        page, _ = visit(scenes.report(scenes.election(valid_for=280.0)))
         wait_for(page, headline(page), "a leads")
-        page.route("**/status", lambda route: route.fulfill(body=json.dumps(["<b>proxy error</b>"])))
+        answered: list[Any] = []
+        page.route("**/status", lambda route: (answered.append(1), route.fulfill(body=json.dumps(body))))
+        until(page, "facts.failures >= 2")
         sleep_for_an_hour(page)
-        wait_for(page, headline(page), "No proof of leadership")
+        until(page, "facts.failures >= 3")
+        assert headline(page).inner_text() == "No proof of leadership"
+        assert answered
 
 
 def found(results: Any) -> list[str]:

@@ -42,8 +42,8 @@ class Rig:
     events: "asyncio.Queue[Event]" = field(default_factory=asyncio.Queue)
     pods: Pods = field(init=False)
     group: ResourceGroup = field(init=False)
-    notifier: Notifier | None = field(init=False, default=None)
-    check: HealthCheck | None = field(init=False, default=None)
+    notifier: Notifier = field(init=False)
+    check: HealthCheck = field(init=False)
 
     def log(self, level: str, event: str, **fields: object) -> None:
         self.lines.append((level, event, fields))
@@ -99,10 +99,8 @@ class Rig:
         return await self.event()
 
     async def close(self) -> None:
-        if self.notifier is not None:
-            await self.notifier.close(CLOCK.now())
-        if self.check is not None:
-            await self.check.close(CLOCK.now().plus(10))
+        await self.notifier.close(CLOCK.now())
+        await self.check.close(CLOCK.now().plus(10))
         await self.group.close(CLOCK.now().plus(10))
 
     async def text(self, name: str, lines: int = 1) -> str:

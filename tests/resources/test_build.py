@@ -23,7 +23,6 @@ async def test_names_kinds_and_intervals_come_from_the_plan(rig):
     )
     assert group.states() == [("x", "script", "unknown"), ("y", "script", "unknown")]
     assert [resource.monitor_interval for resource in group._resources] == [2.5, 0.0]
-    assert rig.notifier is None
 
 
 def test_pyroute2_is_imported_for_a_vip_alone():

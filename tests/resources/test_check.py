@@ -87,3 +87,47 @@ async def test_it_is_told_what_it_is_for(rig, checking):
     said = dict(line.split("=", 1) for line in (rig.directory / "told").read_text().splitlines())
     assert said["LEADERD_ACTION"] == "check"
     assert (said["LEADERD_TOKEN"], said["LEADERD_LEASE"], said["LEADERD_REASON"]) == ("77", "ab", "elected")
+
+
+async def test_another_check_starts_from_the_verdict_that_stands(rig, checking):
+    """A reload: one failure of the new one is not `fall` of them, and the old one is not run any more."""
+    (rig.directory / "ok").touch()
+    checking()
+    assert await rig.event() == WELL
+    rig.check.change(CheckPlan(rig.script("other", "echo x >> others; exit 1"), 0.05, 10.0, 1, 3))
+    event = await rig.event()
+    assert event.healthy is False
+    assert (rig.directory / "others").read_text().count("x") == 3
+    before = calls(rig)
+    await until(lambda: (rig.directory / "others").read_text().count("x") > 6)
+    assert calls(rig) == before
+
+
+async def test_without_a_check_a_node_is_healthy(rig, checking):
+    """It is taken away from an ill node, which may lead from then on; and one is given to it again."""
+    checking("exit 1")
+    assert (await rig.event()).healthy is False
+    rig.check.change(None)
+    assert await rig.event() == WELL
+    rig.check.change(CheckPlan(rig.script("other", "exit 1"), 0.05, 10.0, 1, 2))
+    assert (await rig.event()).healthy is False
+    assert [fields["row"] for _, event, fields in rig.lines if event == "check failed"] == [1, 1, 2]
+
+
+async def test_a_long_interval_is_not_waited_out(rig, checking):
+    """What is reloaded counts at once."""
+    (rig.directory / "ok").touch()
+    checking(interval=3600.0)
+    assert await rig.event() == WELL
+    rig.check.change(CheckPlan(rig.script("other", "exit 1"), 0.05, 10.0, 1, 1))
+    assert (await rig.event()).healthy is False
+
+
+async def test_a_result_of_the_old_check_is_dropped(rig, checking):
+    """It was under way when the check was changed."""
+    checking("echo x >> calls; while [ ! -e go ]; do sleep 0.02; done; exit 1")
+    await until(lambda: calls(rig) == 1)
+    rig.check.change(CheckPlan(rig.script("other", "exit 0"), 0.05, 10.0, 1, 1))
+    (rig.directory / "go").touch()
+    assert await rig.event() == WELL
+    assert not [event for _, event, _ in rig.lines if event == "check failed"]

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from leaderd.errors import ResourceError
 from leaderd.instant import Instant
 from leaderd.resources.addresses import Found, Kernel, Port
 from leaderd.resources.announce import Address
-from leaderd.resources.hold import BURSTS, Hold, KernelThread, Setup, _announce_after
+from leaderd.resources.hold import BURSTS, Hold, KernelThread, Setup, _pause_before
 from leaderd.resources.lifetime import LATE, Lifetimes
 
 ADDRESS = ip_interface("10.0.0.1/24")
@@ -161,9 +162,35 @@ async def test_a_kernel_that_does_not_answer_fails_in_time() -> None:
     assert await asked is True
 
 
+async def test_another_rhythm_of_announcements_counts_at_once(made) -> None:
+    """A reload under an address that is held; what a shorter interval would have told is not made up for."""
+    from tests.resources.conftest import until
+
+    hands, hold = made
+    hold._wire = hands
+    await hold.install(FAR)
+    hold._until = Instant(1e9, 1e9)
+    hold.watch(check_conflict=False)
+    await asyncio.sleep(0)
+    for count in range(1, len(BURSTS)):
+        hands.at += 5.0
+        # Wakes it: what it waits for in real time is not worth waiting for here.
+        hold.announce_every(60.0)
+        await until(lambda count=count: hands.announced > count)
+    hands.at += 59.0
+    hold.announce_every(1.0)
+    await until(lambda: hands.announced > len(BURSTS))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert hands.announced == len(BURSTS) + 1
+    hands.at += 1.0
+    hold.announce_every(1.0)
+    await until(lambda: hands.announced == len(BURSTS) + 2)
+
+
 def test_the_schedule_of_announcements() -> None:
     """Five, five more after a few seconds, then one every interval."""
-    times = [_announce_after(step, 60.0) for step in range(13)]
-    assert tuple(times[:10]) == BURSTS
+    times = list(accumulate(_pause_before(step, 60.0) for step in range(13)))
+    assert times[:10] == pytest.approx(BURSTS)
     assert len([each for each in BURSTS if each < 1]) == 5
-    assert times[10:] == [64.4, 124.4, 184.4]
+    assert times[10:] == pytest.approx([64.4, 124.4, 184.4])

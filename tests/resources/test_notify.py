@@ -93,3 +93,20 @@ async def test_without_news_there_is_nothing_to_finish(rig):
     rig.build(notify=NotifyPlan(rig.script("notify", "exit 0")))
     await rig.notifier.close(CLOCK.now().plus(1))
     await asyncio.sleep(0)
+
+
+async def test_another_hook_is_told_from_the_next_news_on(rig):
+    """A reload: none, then one, then another; nothing is told twice."""
+    rig.build()
+    rig.notifier.publish(status(State.CANDIDATE, "b"))
+    rig.notifier.change(NotifyPlan(rig.script("one", 'echo "one $LEADERD_LEADER" >> told')))
+    rig.notifier.publish(status(State.CANDIDATE, "b"))
+    rig.notifier.publish(status(State.CANDIDATE, "c"))
+    assert await told(rig, 1) == ["one c"]
+    rig.notifier.change(NotifyPlan(rig.script("two", 'echo "two $LEADERD_LEADER" >> told')))
+    rig.notifier.publish(status(State.CANDIDATE, "d"))
+    assert await told(rig, 2) == ["one c", "two d"]
+    rig.notifier.change(None)
+    rig.notifier.publish(status(State.CANDIDATE, "e"))
+    await rig.notifier.close(CLOCK.now().plus(20))
+    assert await told(rig, 2) == ["one c", "two d"]

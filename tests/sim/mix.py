@@ -14,7 +14,8 @@ WEIGHTS: dict[str, float] = {
     "at a step": 6, "slow disk": 2, "laggy node": 2, "bad start": 2, "bad stop": 3, "resource fails": 2,
     "unhealthy": 2, "switchover": 4, "pause election": 1.5, "standby": 2,
 }
-
+# Those that are no faults: what operators ask for.
+REQUESTS = ("switchover", "pause election", "standby")
 
 STEPS = (a.TakeOver, a.TakeOver, a.ArmGuard, a.StartResources, a.StopResources, a.Release, a.Renew,
          a.ExtendLease)
@@ -37,4 +38,6 @@ class Mix:
     steps: tuple[type[a.Action], ...] = STEPS
     hits: tuple[str, ...] = ("pause", "pause both", "kill", "cut", "power off", "revoke", "late news")
     ttls: tuple[int, ...] = (3, 4, 4, 5)
+    preferred: float = 0.4
+    """How often a node's priority is not that of the others."""
     weights: dict[str, float] = field(default_factory=lambda: WEIGHTS)

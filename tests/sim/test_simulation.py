@@ -5,10 +5,11 @@ from collections import Counter
 import pytest
 
 from leaderd.core.states import State
+from tests.sim import scripts
 from tests.sim.campaign import Campaign
 from tests.sim.mix import WEIGHTS
 from tests.sim.runner import report
-from tests.sim.scripts import NOTHING
+from tests.sim.scripts import CALM, NOTHING
 from tests.sim.world import World
 
 # What docs/etcd.md found, and what the rules are about, must really come up in the schedules.
@@ -16,7 +17,8 @@ MUST_HAPPEN = (
     "holds", "etcd leader changes", "keepalive acknowledged for a lease that is gone",
     "keepalive acknowledged by a deposed etcd leader", "lease revoked wrongly by a deposed etcd leader",
     "released by the guard", "agent died: kernel timer", "agent died: late for its guard",
-    "power off: fence: reboot",
+    "power off: fence: reboot", "demoting: switchover", "demoting: preempted", "demoting: standby",
+    "standby: switchover", "standby: preempted",
 )
 
 
@@ -49,3 +51,26 @@ def test_without_faults_one_node_leads_all_the_time() -> None:
         assert result.counts["holds"] == 1
         states = Counter(host.agent.election.state for host in world.hosts if host.agent is not None)
         assert states[State.LEADER] == 1
+
+
+def test_the_preferred_node_ends_up_leading_and_nothing_goes_back_and_forth() -> None:
+    """Without faults a leadership moves only up, so that there are no more terms than nodes."""
+    moved = 0
+    for seed in range(200):
+        world = World(seed, CALM)
+        result = world.run()
+        assert not result.violations
+        assert 1 <= result.counts["holds"] <= len(world.hosts)
+        moved += result.counts["holds"] > 1
+        leader = next(host for host in world.hosts if host.name in world.monitor.holders)
+        best = max(host.preference.priority for host in world.hosts)
+        assert leader.preference.preempt_delay is None or leader.preference.priority == best
+    assert moved > 10
+
+
+def test_a_wanted_node_leads_next_and_a_marked_one_stops_at_once() -> None:
+    """Without faults, whichever place in the queue it has; a standby costs the time of a stop."""
+    landed = [scripts.switched_over(seed) for seed in range(60)]
+    assert all(wanted == got for wanted, got, _ in landed)
+    assert max(gap for _, _, gap in landed) < 0.2
+    assert max(scripts.put_into_standby(seed) for seed in range(20)) < 0.3

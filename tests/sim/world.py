@@ -41,10 +41,10 @@ def budget(ttl: int, drift: float, kill_time: float, stop_share: float) -> Timin
                   stop_timeout=stop_timeout, kill_time=kill_time, start_timeout=2.5, clock_drift=drift)
 
 
-def _preference(rng: random.Random) -> Preference:
-    """Return a node's priority, mostly that of all others, and whether it would preempt."""
-    priority = rng.choice((100, 100, 100, 50, 200))
-    return Preference(priority, rng.uniform(0.5, 4.0) if rng.random() < 0.3 else None)
+def _preference(rng: random.Random, preferred: float) -> Preference:
+    """Return a node's priority, and whether it would preempt."""
+    priority = rng.choice((50, 200)) if rng.random() < preferred else 100
+    return Preference(priority, rng.uniform(0.5, 4.0) if rng.random() < 0.2 + 0.5 * preferred else None)
 
 
 class World:
@@ -70,7 +70,7 @@ class World:
             timing = budget(own, drift, rng.choice((0.3, 0.5)), self.mix.stop_share)
             self.hosts.append(Host(
                 engine, self.etcd, self.monitor, "abc"[index], timing, contained=contained,
-                reboots=not contained or rng.random() < 0.3, preference=_preference(rng),
+                reboots=not contained or rng.random() < 0.3, preference=_preference(rng, self.mix.preferred),
                 granted=own + more, drift=drift))
         self.contained = contained
         for host in self.hosts:

@@ -135,7 +135,7 @@ class ElectionView {
     add(election.healthy === false && election.state !== "fenced", "this node unhealthy", "bad", "Its check says that it may not lead");
     add(unfit && election.healthy !== false, `${unfit} unhealthy`, "warn", "Other nodes whose check says that they may not lead");
     add(election.guarantee, election.guarantee === "at-least-one" ? "at least one" : "at most one",
-      election.guarantee === "at-least-one" ? "warn" : "plain", GUARANTEES[election.guarantee]);
+      election.guarantee === "at-least-one" ? "warn" : "plain", Object.hasOwn(GUARANTEES, election.guarantee) ? GUARANTEES[election.guarantee] : null);
   }
 
   drawHero() {

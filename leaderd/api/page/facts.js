@@ -96,13 +96,19 @@ class Facts {
   }
 
   accept(report, askedAt) {
-    if (!report || !Array.isArray(report.elections)) throw new Error("its answer is no status report");
+    if (!isReport(report)) throw new Error("its answer is no status report");
     if (this.failures) this.streamRetryAt = 0;
     this.report = report;
     this.askedAt = askedAt;
     this.failures = 0;
     this.problem = "";
-    this.onReport();
+    try {
+      this.onReport();
+    } catch (error) {
+      // What could not be shown must not lend its freshness to what was shown before.
+      this.askedAt = null;
+      throw error;
+    }
     this.onLink();
     this.openStream();
   }
@@ -130,6 +136,11 @@ class Facts {
     this.stream = null;
     this.streamRetryAt = 0;
   }
+}
+
+function isReport(report) {
+  return Boolean(report) && Array.isArray(report.elections)
+    && report.elections.every((each) => each !== null && typeof each === "object" && "name" in each);
 }
 
 async function fetchJson(path) {

@@ -19,13 +19,17 @@ class History {
   see(election, node) {
     const token = Number(election.token);
     if (!election.leader || !token || this.terms.has(token)) return false;
-    for (const term of this.terms.values()) term.to = term.to || new Date().toISOString();
+    for (const term of this.terms.values()) {
+      if (term.to) continue;
+      term.to = new Date().toISOString();
+      if (term.node === node && election.state !== "leader") term.reason = election.reason;
+    }
     this.terms.set(token, {
       token,
       node: election.leader,
       from: election.leader === node && election.since ? election.since : new Date().toISOString(),
       to: "",
-      reason: election.leader === node ? election.reason : "",
+      reason: "",
       seen: true,
     });
     return true;
@@ -124,7 +128,7 @@ function drawTerm(term, hue, leading) {
     named(term.node),
     make("span", { class: "when" }, timeElement(term.from), " – ", until),
     lasted,
-    make("span", { class: "why" }, howItBegan(term)));
+    make("span", { class: "why" }, said(term)));
 }
 
 function howLong(term) {
@@ -140,11 +144,12 @@ function ageHistory(place, history) {
   if (newest && newest.lasts && lasted) setText(lasted, howLong(newest));
 }
 
-function howItBegan(term) {
-  const said = [];
-  if (term.reason) said.push(reasonText(term.reason));
-  if (typeof term.gap === "number") said.push(`nobody led for ${duration(term.gap)} before`);
-  if (term.clean === false) said.push("unclean: the one before had not said that it stopped");
-  if (term.seen) said.push("seen by this page");
-  return said.join("; ");
+// Why it ended, whether everything of it had stopped, and how long nobody led before it.
+function said(term) {
+  const parts = [];
+  if (term.reason) parts.push(`ended: ${reasonText(term.reason)}`);
+  if (term.to && term.clean === false) parts.push("unclean: not every stop is known to have succeeded");
+  if (typeof term.gap === "number") parts.push(`nobody led for ${duration(term.gap)} before`);
+  if (term.seen) parts.push("seen by this page");
+  return parts.join("; ");
 }

@@ -41,11 +41,20 @@ function takeReport() {
 }
 
 function openAtFirst() {
-  const asked = views.get(decodeURIComponent(location.hash.slice(1)));
-  if (asked) reveal(asked);
+  const wanted = wantedView();
+  if (wanted) reveal(wanted);
   else if (views.size <= FEW) for (const view of views.values()) view.root.open = true;
   if (!views.size) {
     document.getElementById("elections").append(make("p", { class: "quiet" }, "This node has no election."));
+  }
+}
+
+// The election that the address names behind its #.
+function wantedView() {
+  try {
+    return views.get(decodeURIComponent(location.hash.slice(1)));
+  } catch {
+    return undefined;
   }
 }
 
@@ -106,8 +115,8 @@ function letTimePass() {
 }
 
 window.addEventListener("hashchange", () => {
-  const view = views.get(decodeURIComponent(location.hash.slice(1)));
-  if (view) reveal(view);
+  const wanted = wantedView();
+  if (wanted) reveal(wanted);
 });
 setInterval(letTimePass, TICK_MS);
 facts.begin();
