@@ -93,7 +93,7 @@ def test_hooks_come_and_go() -> None:
 
 @pytest.mark.parametrize(("new", "refused"), [
     (replace(base(), root="/other", node="b"), ["node", "root"]),
-    (replace(base(), api=ApiPlan("/other")), ["api.socket"]),
+    (replace(base(), api=replace(base().api, socket="/other")), ["api.socket"]),
     (edited(base(), ttl=20, fence=("kill", "reboot")), ["election.db.ttl", "election.db.fence"]),
     (replace(base(), elections=()), ["election.db"]),
     (more("log"), ["election.log"]),

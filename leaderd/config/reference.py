@@ -7,7 +7,7 @@ docs/configuration.md; a test demands that it names them all.
 from collections.abc import Iterator
 from typing import Any
 
-from leaderd.config import model
+from leaderd.config import kinds, model
 
 # Heading in docs/reference.md → the declared table.
 TABLES: dict[str, type[model.Table]] = {
@@ -19,6 +19,12 @@ TABLES: dict[str, type[model.Table]] = {
     "[[election.resource]], type vip": model.Vip,
     "[[election.resource]], type process": model.Process,
     "ready of a process": model.Ready,
+    "[[election.resource]], type mount": kinds.Mount,
+    "[[election.resource]], type systemd": kinds.Systemd,
+    "[[election.resource]], type ocf": kinds.Ocf,
+    "[[election.resource]], type mount": kinds.Mount,
+    "[[election.resource]], type systemd": kinds.Systemd,
+    "[[election.resource]], type ocf": kinds.Ocf,
     "[election.check]": model.Check,
     "[election.notify]": model.Notify,
 }

@@ -23,10 +23,10 @@ from tests.cluster import Cluster
 from tests.config.helpers import good, loaded
 
 ABUSER = Path(__file__).with_name("abuser.py")
-TTL = 5
+TTL = 10
 TIMING = timing_of(loaded(good(election__ttl=TTL)).plan.elections[0])
-# The lease is looked at in etcd's own store besides; this bounds how late a renewal may be under load.
-LATE = TIMING.retry_period + 2 * TIMING.attempt_timeout
+# A renewal may need a second attempt, and a third where other tests keep the machine busy.
+LATE = TIMING.retry_period + 3 * TIMING.attempt_timeout
 MEMORY_MB = 80
 # Changes that a thousand watchers hear of, two each; `LEADERD_LONG=1` for minutes of them.
 ROUNDS = 500 if os.environ.get("LEADERD_LONG") else 3

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderd.config import model
+from leaderd.config import kinds, model
 from leaderd.config.reference import TABLES, lines
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,7 +18,7 @@ def test_the_reference_is_up_to_date() -> None:
 
 def test_every_declared_table_is_in_it() -> None:
     declared = {
-        table for table in vars(model).values()
+        table for table in (*vars(model).values(), *vars(kinds).values())
         if isinstance(table, type) and issubclass(table, model.Table)
     } - {model.Table, model.Budget}
     assert declared == set(TABLES.values())

@@ -16,6 +16,7 @@ from leaderd.etcd import client as module
 from leaderd.etcd import ops
 from leaderd.etcd.access import check_tls, files_of, read_access
 from leaderd.etcd.hedge import cancelled
+from leaderd.etcd.presence import Presence
 from leaderd.etcd.rotation import Rotation
 from leaderd.plan import ApiPlan, EtcdPlan, Plan
 from tests.cluster import Cluster
@@ -99,6 +100,33 @@ async def test_the_queue_is_followed_on_the_new_endpoints(
             assert not following.done()
     finally:
         await cancelled([following])
+
+
+async def test_a_node_goes_on_being_seen(cluster: Cluster, player: MakePlayer, monkeypatch) -> None:
+    """What it says of itself is said over the new endpoints."""
+    monkeypatch.setattr(module, "_GRACE", 0.1)
+    a = player(endpoints=cluster.endpoints[:1])
+    etcd, presence, key = EtcdPlan(cluster.endpoints[:1]), Presence(a.client), a.keys.node("a")
+    told = asyncio.create_task(presence.run())
+
+    async def reads(value: str) -> None:
+        async with asyncio.timeout(20):
+            span = ops.Range(key, key + "\0")
+            while [each.value for each in (await a.client.order()[0].read(span, 5.0)).found] != [value]:
+                await asyncio.sleep(0.05)
+
+    try:
+        presence.tell(key, "before")
+        await reads("before")
+        async with rotating(a, etcd) as rotation:
+            rotation.change(replace(etcd, endpoints=cluster.endpoints[1:]))
+            await rotation.line()
+            await asyncio.sleep(0.3)
+            presence.tell(key, "after")
+            await reads("after")
+    finally:
+        await cancelled([told])
+        await presence.close()
 
 
 async def test_endpoints_that_stay_are_not_touched(cluster: Cluster, player: MakePlayer) -> None:

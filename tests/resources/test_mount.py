@@ -289,7 +289,7 @@ async def test_a_mount_that_nobody_can_end_is_a_failed_stop(
         file.truncate(1 << 20)
     inner = run("losetup", "-f", "--show", str(target / "inner"))
     try:
-        event = await rig.stop(within=1.0)
+        event = await rig.stop(within=4.0)
         assert isinstance(event, ResourcesStopped)
         assert not event.clean
         assert f"{target} is busy: no process uses it" in event.detail

@@ -14,7 +14,8 @@ WEIGHTS: dict[str, float] = {
     "at a step": 6, "slow disk": 2, "laggy node": 2, "bad start": 2, "bad stop": 3, "resource fails": 2,
     "unhealthy": 2, "switchover": 4, "pause election": 1.5, "standby": 2,
 }
-
+# Those that are no faults: what operators ask for.
+REQUESTS = ("switchover", "pause election", "standby")
 
 STEPS = (a.TakeOver, a.TakeOver, a.ArmGuard, a.StartResources, a.StopResources, a.Release, a.Renew,
          a.ExtendLease)
