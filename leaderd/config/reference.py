@@ -22,9 +22,6 @@ TABLES: dict[str, type[model.Table]] = {
     "[[election.resource]], type mount": kinds.Mount,
     "[[election.resource]], type systemd": kinds.Systemd,
     "[[election.resource]], type ocf": kinds.Ocf,
-    "[[election.resource]], type mount": kinds.Mount,
-    "[[election.resource]], type systemd": kinds.Systemd,
-    "[[election.resource]], type ocf": kinds.Ocf,
     "[election.check]": model.Check,
     "[election.notify]": model.Notify,
 }
