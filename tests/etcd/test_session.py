@@ -1,6 +1,7 @@
 """Proven renewals on scripted endpoints: what real members show too rarely (rule R11)."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -212,3 +213,39 @@ async def test_closing_during_an_attempt_leaves_no_stream_open(play: Play) -> No
     session.close()
     await attempt
     assert all(stream.closed for stream in member.streams)
+
+
+class Notes:
+    """A meter that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.legs: list[tuple[str, str]] = []
+        self.answered: list[str] = []
+
+    def renewal(self, endpoint: str, outcome: str) -> None:
+        self.legs.append((endpoint, outcome))
+
+    def keepalive(self, endpoint: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.answered.append(endpoint)
+
+
+@pytest.mark.parametrize(
+    ("members", "legs"),
+    [
+        ([{}], ["proven"]),
+        ([{"keepalive_term": 2}, {}], ["failed", "proven"]),
+        ([{"keepalive_takes": 9.0}, {}], ["abandoned", "proven"]),
+        ([{"stands": False}], ["gone"]),
+    ],
+)
+async def test_every_leg_is_measured_at_its_endpoint(members: list[dict[str, Any]], legs: list[str]) -> None:
+    """Whatever becomes of the attempt as a whole."""
+    notes = Notes()
+    cluster = Cluster(*(Member(str(number), **script) for number, script in enumerate(members)))
+    session = Session(cluster, KEYS, TIMING, LEASE, REVISION, notes)  # type: ignore[arg-type]
+    with contextlib.suppress(LeaseLostError):
+        await session.renew()
+    assert sorted(notes.legs) == [(str(number), outcome) for number, outcome in enumerate(legs)]
+    silent = {str(number) for number, outcome in enumerate(legs) if outcome == "abandoned"}
+    assert set(notes.answered) == {endpoint for endpoint, _ in notes.legs} - silent
