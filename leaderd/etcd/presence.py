@@ -22,6 +22,10 @@ TTL: Final = 10
 # A key is written and a keepalive answered within this (seconds).
 _TIMEOUT: Final = 1.0
 _PAUSE: Final = 1.0
+# What is to be told must stand for so long first (seconds), at most so many times over: a handover passes
+# through half a dozen states in less, and the writes for each would slow down the handover itself.
+_SETTLE: Final = 0.2
+_PATIENCE: Final = 5
 
 
 class Presence:
@@ -70,7 +74,7 @@ class Presence:
     async def _follow(self, endpoint: Endpoint, stream: KeepaliveStream) -> None:
         written: dict[str, str] = {}
         while True:
-            self._changed.clear()
+            await self._settled()
             for key, value in list(self._wanted.items()):
                 if written.get(key) != value:
                     await endpoint.txn((), (Put(key, value, self._lease),), (), _TIMEOUT)
@@ -80,6 +84,16 @@ class Presence:
                     await self._changed.wait()
             except TimeoutError:
                 await self._renew(stream)
+
+    async def _settled(self) -> None:
+        """Wait until nothing new has been said for a moment."""
+        for _ in range(_PATIENCE):
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(_SETTLE):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
 
     async def _renew(self, stream: KeepaliveStream) -> None:
         try:
