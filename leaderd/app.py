@@ -345,4 +345,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # At once: all is closed, and the end of the interpreter would wait for gRPC's own threads, which
+    # after a lost network may take seconds. The guard would kill the agent for it.
+    os._exit(main(sys.argv[1:]))

@@ -69,6 +69,9 @@ class Bench(Rig):
         self.group = ResourceGroup("db", fakes, Timing.scaled(10), CLOCK, self.events.put_nowait)
         return self.group
 
+    async def close(self) -> None:
+        await self.group.close(CLOCK.now().plus(10))
+
 
 @pytest.fixture
 async def bench(tmp_path):
