@@ -292,7 +292,9 @@ async def test_a_mount_that_nobody_can_end_is_a_failed_stop(
         event = await rig.stop(within=4.0)
         assert isinstance(event, ResourcesStopped)
         assert not event.clean
-        assert f"{target} is busy: no process uses it" in event.detail
+        # Which of the two depends on how long the kernel takes to say no, and to write what is left.
+        assert any(f"{target} {why}" in event.detail for why in (
+            "is busy: no process uses it", "hangs in the kernel"))
         assert here(target) is not None
     finally:
         run("losetup", "-d", inner)
