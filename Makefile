@@ -61,7 +61,7 @@ bench: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh examples/*.sh deploy/tls/*.sh leaderd/hooks/*.sh tests/resources/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh examples/*.sh deploy/tls/*.sh leaderd/hooks/*.sh tests/packages/*.sh tests/resources/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
 
 types: $(READY)
 	$(BIN)/mypy
