@@ -62,7 +62,7 @@ def test_what_is_installed_works(installed: Path, tmp_path: Path) -> None:
     run(installed, "python", "-m", "leaderd.cli.man", tmp_path / "man", cwd=tmp_path)
     assert (tmp_path / "man/leaderd-run.1").exists()
     program = ("import leaderd.client, leaderd.api.grpc, leaderd.etcd.client, leaderd.resources.vip;"
-               "import leaderd.app; from leaderd.api.dashboard import dashboard as page; print(len(page().body))")
+               "import leaderd.app; from leaderd.api import dashboard; print(len(dashboard.dashboard().body))")
     assert int(run(installed, "python", "-c", program, cwd=tmp_path)) > 10_000
 
 
