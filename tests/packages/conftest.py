@@ -4,10 +4,12 @@ import os
 import shutil
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.packages.machine import Machine, NoMachineError, machine
 from tests.packages.run import said
 
 ROOT = Path(__file__).parents[2]
@@ -26,13 +28,19 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source distribution: as pip does where there is no wheel."""
-    unpacked = tmp_path_factory.mktemp("unpacked")
+def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree that the source distribution holds: a clone in which nothing was ever made."""
+    directory = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
-    (source,) = unpacked.iterdir()
-    return _built("wheel", source, tmp_path_factory.mktemp("wheel"), "*.whl")
+        archive.extractall(directory, filter="data")
+    (found,) = directory.iterdir()
+    return found
+
+
+@pytest.fixture(scope="session")
+def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source distribution: as pip does where there is no wheel."""
+    return _built("wheel", unpacked, tmp_path_factory.mktemp("wheel"), "*.whl")
 
 
 def _built(target: str, source: Path, into: Path, pattern: str) -> Path:
@@ -53,3 +61,16 @@ def debian_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said("make", "deb", *places, cwd=ROOT, timeout=300)
     (found,) = (directory / "dist").iterdir()
     return found
+
+
+@pytest.fixture
+def host(debian_package: Path, tmp_path: Path) -> Iterator[Machine]:
+    """A systemd on a copy of this host, with the package installed."""
+    if not shutil.which("etcd") or not Path("/lib/systemd/systemd").exists():
+        pytest.skip("needs systemd, and etcd on the PATH")
+    try:
+        with machine(tmp_path, debian_package) as found:
+            found.run("dpkg", "--install", "/run/leaderd.deb")
+            yield found
+    except NoMachineError as error:
+        pytest.skip(str(error))

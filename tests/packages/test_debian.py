@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from tests.compose.engine import NoEngineError
 from tests.compose.images import base_root
 from tests.faults.trio import wait_for
 from tests.packages.conftest import DEFAULTS, ROOT, configured
-from tests.packages.machine import Machine, NoMachineError, machine
+from tests.packages.machine import Machine
 from tests.packages.run import PLAIN, said
 
 pytestmark = pytest.mark.timeout(300)
@@ -134,20 +133,6 @@ def works(root: CleanRoot) -> None:
     root.path("/tmp/leaderd.toml").unlink()
 
 
-@pytest.fixture
-def host(debian_package: Path, tmp_path: Path) -> Iterator[Machine]:
-    """A systemd with the package installed and an etcd running."""
-    if not shutil.which("etcd") or not Path("/lib/systemd/systemd").exists():
-        pytest.skip("needs systemd, and etcd on the PATH")
-    try:
-        with machine(tmp_path, debian_package) as found:
-            found.run("dpkg", "--install", "/run/leaderd.deb")
-            found.systemctl("start", "etcd")
-            yield found
-    except NoMachineError as error:
-        pytest.skip(str(error))
-
-
 def test_the_daemon_through_its_package_s_life(host: Machine) -> None:
     """Not started as it comes; an upgrade stops it first, and starts it again; removal stops the resource."""
     assert (host.state(), host.systemctl("is-enabled", "leaderd", check=False)) == ("inactive", "disabled")
@@ -160,6 +145,7 @@ def test_the_daemon_through_its_package_s_life(host: Machine) -> None:
 
     term = ["stop startup", "start elected"]
     configure(host)
+    host.systemctl("start", "etcd")
     host.systemctl("enable", "--now", "leaderd")
     wait_for("leadership", lambda: journal(host) == term, 30)
     host.run("dpkg", "--install", "/run/leaderd.deb")

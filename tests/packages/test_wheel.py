@@ -10,6 +10,7 @@ import pytest
 
 from leaderd.version import VERSION
 from tests.packages.conftest import DEFAULTS, ROOT, configured
+from tests.packages.readme import INSTALL
 from tests.packages.run import said
 
 STRAY = re.compile(r"__pycache__|\.pyc$|\.egg-info|/\.venv/|/(build|dist|certificates)/|\.orig$|~$")
@@ -39,12 +40,11 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty environment with nothing but the wheel and what it asks for."""
-    home = tmp_path_factory.mktemp("installed")
-    said("python3", "-m", "venv", home)
-    said(home / "bin/pip", "install", "--quiet", "--no-compile", wheel)
-    return home
+def installed(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing but leaderd and what it asks for, made with the README's own line."""
+    home = tmp_path_factory.mktemp("home")
+    said("sh", "-e", "-c", INSTALL, cwd=unpacked, environ={**os.environ, "HOME": str(home)})
+    return home / "leaderd"
 
 
 def run(home: Path, program: str, *words: str | Path, cwd: Path) -> str:
@@ -62,8 +62,8 @@ def test_what_is_installed_works(installed: Path, tmp_path: Path) -> None:
     run(installed, "python", "-m", "leaderd.cli.man", tmp_path / "man", cwd=tmp_path)
     assert (tmp_path / "man/leaderd-run.1").exists()
     program = ("import leaderd.client, leaderd.api.grpc, leaderd.etcd.client, leaderd.resources.vip;"
-               "import leaderd.app; from leaderd.api import dashboard; print(len(dashboard.dashboard().body))")
-    assert int(run(installed, "python", "-c", program, cwd=tmp_path)) > 10_000
+               "import leaderd.app; from leaderd.api.dashboard import dashboard; print(dashboard().body)")
+    assert "<!doctype html>" in run(installed, "python", "-c", program, cwd=tmp_path).lower()
 
 
 def test_its_hooks_can_be_run(installed: Path) -> None:
