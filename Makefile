@@ -19,8 +19,8 @@ N      ?=
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…, compose-faults,'
-	@echo '      http-faults N=…, bench, lint, types, imports, proto, reference, man, docs, deb, clean'
+	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…,'
+	@echo '      compose-faults N=…, http-faults N=…, bench, lint, types, imports, proto, reference, man, docs, deb, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -49,9 +49,9 @@ outages: $(READY)
 takeovers: $(READY)
 	$(BIN)/python -m tests.net takeovers $(if $(N),--count $(N)) $(ARGS)
 
-# Needs root, and docker with compose. Up to ten minutes.
+# Needs root, and docker with compose. Up to ten minutes; N times in a row.
 compose-faults: $(READY)
-	$(BIN)/python -m pytest tests/compose --compose-faults $(ARGS)
+	set -e; for round in $$(seq $(or $(N),1)); do $(BIN)/python -m pytest tests/compose --compose-faults $(ARGS); done
 
 http-faults: $(READY)
 	$(BIN)/python -m tests.api.campaign $(if $(N),--faults $(N)) $(ARGS)
