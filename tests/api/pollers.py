@@ -36,6 +36,7 @@ class Pollers:
     ports: dict[str, int]
     asked: int = 0
     yeses: list[Yes] = field(default_factory=list)
+    _newest: Yes | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -58,8 +59,7 @@ class Pollers:
     @property
     def newest(self) -> Yes | None:
         """The newest term's latest answer."""
-        with self._lock:
-            return max(self.yeses, key=lambda yes: (yes.token, yes.received_at), default=None)
+        return self._newest
 
     def _poll(self, node: str, patience: float) -> None:
         while not self._stop.wait(0.005):
@@ -74,7 +74,12 @@ class Pollers:
                 self.asked += 1
                 if answer.startswith(b"HTTP/1.") and answer.split()[1:2] == [b"200"]:
                     found = _TOKEN.search(answer)
-                    self.yeses.append(Yes(node, int(found[1]) if found else 0, sent_at, now()))
+                    self._take_in(Yes(node, int(found[1]) if found else 0, sent_at, now()))
+
+    def _take_in(self, yes: Yes) -> None:
+        self.yeses.append(yes)
+        if self._newest is None or yes.token >= self._newest.token:
+            self._newest = yes
 
 
 def _ask(port: int, patience: float) -> bytes:

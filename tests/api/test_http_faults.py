@@ -8,8 +8,8 @@ from tests.api.campaign import LONG, campaign
 from tests.api.pollers import Yes, wrong
 from tests.faults.figures import figure
 
-# One that ends at once, a clean one, and the two in which the old leader could believe in itself too long.
-FAULTS = ("kill agent", "stop daemon", "terminate", "cut from etcd")
+# One that ends at once, a planned one, and the two in which the old leader could believe in itself too long.
+FAULTS = ("kill agent", "stop daemon", "switchover", "cut from etcd")
 
 
 @pytest.mark.timeout(300)
