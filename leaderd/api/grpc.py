@@ -22,6 +22,7 @@ from leaderd.api.address import claim
 from leaderd.api.control import Control
 from leaderd.api.explain import explain
 from leaderd.api.grpc_control import Context, ControlService, demand_election
+from leaderd.api.grpc_decode import Undecodable
 from leaderd.api.hub import Closed, Hub, Watcher
 from leaderd.api.messages import Changes, status_message
 from leaderd.api.pb import leaderd_pb2 as pb
@@ -71,7 +72,9 @@ class ApiServer:
         Raises:
             RefusedError: Somebody else listens at the address, or it cannot be used.
         """
-        server = grpc.aio.server(maximum_concurrent_rpcs=_MAX_CALLS, options=_options())
+        server = grpc.aio.server(
+            interceptors=(Undecodable(),), maximum_concurrent_rpcs=_MAX_CALLS, options=_options()
+        )
         leaderd_pb2_grpc.add_LeaderdServicer_to_server(  # type: ignore[no-untyped-call] # generated
             self._service, server
         )

@@ -65,6 +65,7 @@ async def huge(path: str) -> None:
             ("GetStatus", b"", (("x-huge", "y" * (1 << 20)),)),
             ("GetStatus", b"\n\x90\x4e" + b"x" * 10_000, ()),
             ("SetPaused", b"\xff" * 100, ()),
+            ("WatchStatus", b"\n\x01\xff", ()),
             ("NoSuchThing", b"", ()),
         ) * 5:
             call = channel.unary_unary(f"/leaderd.v1.Leaderd/{method}")

@@ -114,7 +114,7 @@ class Campaign:
             yield
             # What was asked before the leader left may have been answered a moment later.
             late = self.pollers.newest
-            assert late.sent_at <= left_at, f"{late} in a paused election, {now() - left_at:.3f} s after standby"
+            assert late.sent_at <= left_at, f"{late}, though at {left_at} nobody could lead any more"
         finally:
             set_paused(where, name, paused=False)
             set_standby(where, name, "", standby=False, force=False)
