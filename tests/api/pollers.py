@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from tests.faults.trio import now
 
-_QUESTION = b"GET /leader HTTP/1.0\r\n\r\n"
 _TOKEN = re.compile(rb"\r\nleaderd-token: (\d+)\r\n", re.IGNORECASE)
 # An answer that is read so long after a successor's was not under way then: it was made late.
 LATE = 0.5
@@ -65,7 +64,7 @@ class Pollers:
         while not self._stop.wait(0.005):
             sent_at = now()
             try:
-                answer = _ask(self.ports[node], patience)
+                answer = ask(self.ports[node], "/leader", patience)
             except OSError:
                 # Refused or silent: no answer is no 200.
                 self._stop.wait(0.02)
@@ -82,9 +81,10 @@ class Pollers:
             self._newest = yes
 
 
-def _ask(port: int, patience: float) -> bytes:
+def ask(port: int, path: str, patience: float) -> bytes:
+    """Ask on a connection of its own; give up after so many seconds."""
     with socket.create_connection(("127.0.0.1", port), patience) as connection:
-        connection.sendall(_QUESTION)
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         answer = b""
         while piece := connection.recv(4096):
             answer += piece

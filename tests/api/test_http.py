@@ -44,6 +44,7 @@ async def test_leader_is_said_by_the_deadline(
 @pytest.mark.parametrize(
     ("change", "code"),
     [({"state": "candidate"}, 200), ({"state": "leader"}, 503), ({"state": "standby"}, 503),
+     ({"state": "candidate", "lease": ""}, 503),
      ({"state": "fenced"}, 503), ({"state": "candidate", "healthy": False}, 503),
      ({"state": "candidate", "blocked": "revision-regressed"}, 503)],
 )
@@ -84,12 +85,14 @@ async def test_status_is_the_report(served: Served) -> None:
 
 
 async def test_the_root_names_the_leader_as_leader_elector_sidecars_do(served: Served) -> None:
-    """Itself only with proof."""
+    """Itself only with proof, others only with a session."""
     assert (await served.ask("/")).json == {"name": "a"}
     served.source.set(election(valid_for=-0.1))
     assert (await served.ask("/")).json == {"name": ""}
     served.source.set({**election(state="candidate", valid_for=0.0), "leader": "b"})
     assert (await served.ask("/")).json == {"name": "b"}
+    served.source.set({**election(state="candidate", valid_for=0.0), "leader": "b", "lease": ""})
+    assert (await served.ask("/")).json == {"name": ""}
 
 
 async def test_a_browser_gets_the_page_that_may_run_nothing_but_its_own_script(served: Served) -> None:
