@@ -192,6 +192,14 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # generated
                     async with asyncio.timeout(left):
                         await watcher.changes()
 
+    async def List(  # noqa: N802 - as in the protocol
+        self, _request: health_pb2.HealthListRequest, _context: Context
+    ) -> health_pb2.HealthListResponse:
+        names = ["", SERVICE, *(election["name"] for election in self._source.report()["elections"])]
+        return health_pb2.HealthListResponse(
+            statuses={name: _Serving(status=self._status(name)[0]) for name in names}
+        )
+
     def _status(self, service: str) -> tuple[Any, float | None]:
         """Return the status of a service, and for how many seconds at most it stays that."""
         if service in ("", SERVICE):

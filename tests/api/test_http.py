@@ -140,6 +140,10 @@ async def test_what_is_no_question(served: Served) -> None:
     for body in ("Content-Length: 5\r\n\r\nhello", chunked):
         data = await served.send(f"GET /leader HTTP/1.1\r\nHost: here\r\n{body}".encode())
         assert reply(data).code == 413
+    for path, kind in (("/metrics", "text/plain"), ("/events", "text/event-stream")):
+        answer = await served.ask(path, "HEAD")
+        assert (answer.code, answer.headers["content-type"].partition(";")[0]) == (200, kind)
+        assert answer.body == b""
     for path in ("/status", "/metrics", "/events"):
         answer = await served.ask(path, "OPTIONS")
         assert (answer.code, answer.headers["allow"], answer.body) == (200, "GET, HEAD, OPTIONS", b"")

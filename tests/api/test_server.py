@@ -166,6 +166,11 @@ async def test_health_follows_the_deadline_not_the_last_event(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await check("nope")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    listed = await stub.List(health_pb2.HealthListRequest(), timeout=WAIT)
+    assert {name: each.status for name, each in listed.statuses.items()} == {
+        "": serving.SERVING, "leaderd.v1.Leaderd": serving.SERVING, "db": serving.SERVING,
+        "web": serving.NOT_SERVING,
+    }
     call = stub.Watch(health_pb2.HealthCheckRequest(service="db"))
     assert (await call.read()).status == serving.SERVING
     source.elections = [election("db", valid_for=-0.1)]  # the time has passed; nobody was told
