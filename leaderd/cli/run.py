@@ -25,10 +25,8 @@ _LOOK = 0.1
 
 
 @click.command(
-    epilog=(
-        "Example: leaderd run --endpoint http://127.0.0.1:2379 --election db "
-        "--on-start 'systemctl start db' --on-stop 'systemctl stop db'"
-    ),
+    # No option with a hyphen inside: click would break the line there, and a copy of it would not run.
+    epilog="Example: leaderd run --endpoint http://10.0.0.1:2379 --election db --vip 10.0.0.100/24@eth0",
     short_help="Run the daemon, in the foreground.",
 )
 @daemon_options
