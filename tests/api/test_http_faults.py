@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.api.campaign import LONG, Campaign, HttpNode, campaign
 from tests.api.pollers import Yes, ask, wrong
 from tests.faults.actions import stopped
 from tests.faults.figures import figure
+from tests.faults.trio import wait_for
 
 pytestmark = pytest.mark.timeout(300)
 # One that ends at once, a planned one, and the two in which the old leader could believe in itself too long.
@@ -42,11 +44,19 @@ def test_a_stopped_candidate_that_comes_back_is_neither_fit_nor_ready(running: C
     assert [code(node.port, path) for path in paths] == [200, 200, 200, 503]
     with ThreadPoolExecutor(len(paths)) as pool, node.cut():
         with stopped(node, guard=True, agent=True):
+            # One thread takes the signal, and until it has had its turn the others go on answering.
+            wait_for("the stop of every thread", lambda: states(node.agent) == {"T"}, 10)
             waiting = [pool.submit(code, node.port, path) for path in paths]
             # Longer than a proven renewal lasts, and shorter than etcd's patience with the lease.
             time.sleep(3.0)
         assert [answer.result() for answer in waiting] == [503] * len(paths)
     running.trio.settle()
+
+
+def states(pid: int) -> set[str]:
+    """Return the states of a process's threads, by proc(5)."""
+    stats = [stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return {stat.rpartition(")")[2].split()[0] for stat in stats}
 
 
 def code(port: int, path: str) -> int:

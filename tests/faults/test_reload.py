@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 
 from leaderd.api.client import fetch_status
-from leaderd.core.records import HolderRecord
 from leaderd.demo.nodes import Node
 from leaderd.errors import LeaderdError
 from tests.api.http import free_port
 from tests.cluster import Cluster
-from tests.faults.trio import wait_for
+from tests.faults.trio import nobody_holds, wait_for
 from tests.pki import authority, certificate
 
 TTL = 10
@@ -32,9 +31,7 @@ class Leader:
     """One node that leads, alone in its election, and the configuration that it reloads."""
 
     def __init__(self, cluster: Cluster, directory: Path, etcd: str, *flags: str) -> None:
-        record = HolderRecord(1, "nobody", 1, "released", TTL, float(TTL), float(TTL), 0.1)
-        # So that no first window is waited for.
-        cluster.etcdctl(*flags, "put", "/leaderd/control/db/holder", record.encode())
+        nobody_holds(cluster, "db", TTL, *flags)
         self.cluster = cluster
         self.flags = flags
         self.notes = directory / "notes"
