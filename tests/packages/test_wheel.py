@@ -24,6 +24,10 @@ def of_clone(*under: str) -> set[str]:
     return {name for name in listed.split("\0") if name and (ROOT / name).exists()}
 
 
+def test_all_packages_have_one_version() -> None:
+    assert (ROOT / "deploy/debian/changelog").read_text().startswith(f"leaderd ({VERSION}) ")
+
+
 def test_the_source_distribution_is_a_whole_clone(sdist: Path) -> None:
     """So everything that is said of a clone holds of it: make demo, make test, docker compose."""
     with tarfile.open(sdist) as archive:
