@@ -45,6 +45,9 @@ from leaderd.etcd.session import Meter, Session
 from leaderd.etcd.watch import control_watch, queue_watch
 from leaderd.keys import ElectionKeys
 
+# A term's entry in the history takes three requests and would slow down the start that it tells of, seconds.
+_LULL = 0.05
+
 StoreAction = (
     Join | Renew | GatherEvidence | TakeOver | Release | EndSession
     | WriteIntent | DropIntent | AnswerIntent | RecordStart | RecordEnd
@@ -120,10 +123,7 @@ class ElectionStore:
             case AnswerIntent() if action.serial in self._candidacies:
                 self._quietly(self._campaign.answer(self._candidacies[action.serial], action.intent))
             case RecordStart():
-                entry = self._chronicle.begin(action)
-                self._quietly(self._campaign.insist(
-                    lambda endpoint: self._chronicle.write_start(endpoint, action, entry)
-                ))
+                self._quietly(self._record_start(action, self._chronicle.begin(action)))
             case RecordEnd():
                 last_words = self._chronicle.end(action)
                 # Those of a clean end go into the release.
@@ -131,6 +131,15 @@ class ElectionStore:
                     self._quietly(self._campaign.insist(
                         lambda endpoint: endpoint.txn((), (last_words,), (), self._timing.attempt_timeout)
                     ))
+
+    async def _record_start(self, action: RecordStart, entry: dict[str, Any]) -> None:
+        """Write the history of a term that starts, once its resources have had a moment to themselves."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LULL):
+                await asyncio.get_running_loop().create_future()
+        await self._campaign.insist(
+            lambda endpoint: self._chronicle.write_start(endpoint, action, entry)
+        )
 
     async def run(self) -> None:
         """Follow queue and controls until cancelled.

@@ -125,10 +125,8 @@ class Scribe:
         return answer == _WRITTEN
 
     def buried(self) -> bool | None:
-        """Note its death, and return the same: False for a page in hand that was not answered for."""
+        """Note its death; return the last answer, None where a page in hand was not answered for."""
         written = self.answer()
-        if written is None and self._busy:
-            written = False
         if self._link is not None:
             self._link.close()
         self._link, self._busy, self.pid = None, False, 0

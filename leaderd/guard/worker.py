@@ -173,7 +173,13 @@ class Workers:
             self._abandoned.remove(pid)
             return True
         if pid == self._scribe.pid:
+            self._log.error("worker failed", detail="the scribe of the journal has died")
             self._noted(self._scribe.buried())
+            if self._writing is not None:
+                # With a page in hand: a worker writes it, as what kills one scribe may kill the next.
+                tasks, self._writing = self._writing, None
+                tasks[0].page = None
+                self._start_next(tasks)
             return True
         for tasks in self._lanes.values():
             if tasks and tasks[0].pid == pid:
