@@ -226,6 +226,7 @@ class Agent:
             now = next(each for each in changed.elections if each.name == plan.name)
             parts.change(now)
             store.prefer(now.priority)
+            self._metrics.expect(plan.name, changed.etcd.endpoints)
             loop.post(e.PreferenceChanged(now.priority, _patience(now)))
             presence.tell(keys.node(self._plan.node), presence_text(loop.status, now.priority))
 

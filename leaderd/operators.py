@@ -1,5 +1,6 @@
 """What operators may ask of this daemon: their requests, for all of its elections."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any
@@ -33,7 +34,7 @@ class Operators:
     async def set_standby(self, election: str, node: str, *, standby: bool, force: bool) -> None:
         """Take a node out of the competition, or put it back; see `Control`."""
         node = node or self._node
-        chosen = [self._one(election)] if election else list(self._elections.values())
+        chosen = [self._one(election)] if election else await self._elections_of(node, force=force)
         if not standby:
             for control in chosen:
                 await control.go_online(node)
@@ -58,6 +59,20 @@ class Operators:
     async def raise_epoch(self, election: str) -> int:
         """Raise the epoch; see `Control`."""
         return await self._one(election).raise_epoch(self._epochs[election]())
+
+    async def _elections_of(self, node: str, *, force: bool) -> list[ElectionControl]:
+        """Return the elections that a node competes in; nodes need not all compete in the same ones.
+
+        Raises:
+            RefusedError: It is known in none. With `force` it is meant in all.
+        """
+        every = list(self._elections.values())
+        known = await asyncio.gather(*(control.known() for control in every))
+        found = [control for control, names in zip(every, known, strict=True) if node in names]
+        if not found and not force:
+            names = ", ".join(sorted(set().union(*known)))
+            raise RefusedError(f"no node {node} is known in any election of this node; there are: {names}")
+        return found or every
 
     def _one(self, election: str) -> ElectionControl:
         if election not in self._elections:

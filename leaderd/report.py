@@ -90,6 +90,7 @@ class Report:
 
     def _election(self, entry: _Entry) -> dict[str, Any]:
         status = entry.read()
+        left = self.lease_left(status)
         return {
             "name": status.election,
             "state": status.state.value,
@@ -97,10 +98,11 @@ class Report:
             "detail": status.detail,
             "leader": status.leader,
             "token": status.token,
-            "lease": f"{status.lease:x}" if status.lease else "",
+            # A session ends at its `stop_at` (R12), also when whoever would end it was stopped meanwhile.
+            "lease": f"{status.lease:x}" if status.lease and left > 0 else "",
             "guarantee": "at-most-one",
             # Only a leader's remaining lease says anything about leading.
-            "valid_for": self.lease_left(status) if status.state is State.LEADER else 0.0,
+            "valid_for": left if status.state is State.LEADER else 0.0,
             "paused": status.paused,
             "healthy": status.healthy and status.state is not State.FENCED,
             "since": entry.since,

@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from leaderd.api.http_answers import fit, ready
 from leaderd.core.states import State
 from leaderd.core.status import Status
 from leaderd.instant import Instant
@@ -25,7 +28,7 @@ class Source:
     """An election that only has a status."""
 
     def __init__(self, state: State) -> None:
-        self.status = Status("db", state, stop_at=Instant(104.0, 104.0))
+        self.status = Status("db", state, lease=0x1234, stop_at=Instant(104.0, 104.0))
 
     def read(self) -> Status:
         return self.status
@@ -60,6 +63,18 @@ def test_valid_for_runs_below_zero_when_nothing_renews() -> None:
 def test_nobody_but_a_leader_has_anything_valid() -> None:
     for state in set(State) - {State.LEADER}:
         assert valid_for(report_of(Source(state), SetClock())) == 0.0
+
+
+@pytest.mark.parametrize("state", [State.LEADER, State.PROMOTING, State.CANDIDATE])
+def test_a_session_is_over_at_its_deadline_whether_or_not_anybody_ended_it(state: State) -> None:
+    """The daemon was stopped, and answers before its elections have had their turn (R12)."""
+    clock, source = SetClock(), Source(state)
+    report = report_of(source, clock)
+    assert report.report()["elections"][0]["lease"] == "1234"
+    clock.at = 104.0
+    assert report.report()["elections"][0]["lease"] == ""
+    assert not ready(report.report()["elections"][0])
+    assert not fit(report.report()["elections"][0])
 
 
 def test_only_news_are_worth_a_log_line() -> None:

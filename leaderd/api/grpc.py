@@ -22,6 +22,7 @@ from leaderd.api.address import claim
 from leaderd.api.control import Control
 from leaderd.api.explain import explain
 from leaderd.api.grpc_control import Context, ControlService, demand_election
+from leaderd.api.grpc_decode import Undecodable
 from leaderd.api.hub import Closed, Hub, Watcher
 from leaderd.api.messages import Changes, status_message
 from leaderd.api.pb import leaderd_pb2 as pb
@@ -71,7 +72,9 @@ class ApiServer:
         Raises:
             RefusedError: Somebody else listens at the address, or it cannot be used.
         """
-        server = grpc.aio.server(maximum_concurrent_rpcs=_MAX_CALLS, options=_options())
+        server = grpc.aio.server(
+            interceptors=(Undecodable(),), maximum_concurrent_rpcs=_MAX_CALLS, options=_options()
+        )
         leaderd_pb2_grpc.add_LeaderdServicer_to_server(  # type: ignore[no-untyped-call] # generated
             self._service, server
         )
@@ -188,6 +191,14 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # generated
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left):
                         await watcher.changes()
+
+    async def List(  # noqa: N802 - as in the protocol
+        self, _request: health_pb2.HealthListRequest, _context: Context
+    ) -> health_pb2.HealthListResponse:
+        names = ["", SERVICE, *(election["name"] for election in self._source.report()["elections"])]
+        return health_pb2.HealthListResponse(
+            statuses={name: _Serving(status=self._status(name)[0]) for name in names}
+        )
 
     def _status(self, service: str) -> tuple[Any, float | None]:
         """Return the status of a service, and for how many seconds at most it stays that."""

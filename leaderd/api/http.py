@@ -19,7 +19,7 @@ from leaderd.api import http_answers as answers
 from leaderd.api.dashboard import dashboard
 from leaderd.api.http_answers import Answer
 from leaderd.api.http_bridge import Bridge
-from leaderd.api.http_events import stream_events
+from leaderd.api.http_events import EVENT_STREAM, stream_events
 from leaderd.api.http_history import HistoryDesk
 from leaderd.api.hub import Hub
 from leaderd.api.metrics import Metrics
@@ -159,7 +159,7 @@ class HttpServer:
         if not known:
             return _refused(404, f"nothing at {path}; there are {', '.join(self._routes)}, /events, /metrics")
         name = request.query.get("election")
-        if path == "/metrics" and request.method == "GET":
+        if path == "/metrics" and request.method != "OPTIONS":
             return self._exposition(request.headers.get("Accept", ""))
         if path == "/events":
             return await self._events(request, name)
@@ -180,7 +180,8 @@ class HttpServer:
         if name is not None and isinstance(refusal := answers.chosen(report, name), Answer):
             return _response(refusal)
         if request.method != "GET":
-            return _response(Answer(200, {}), bare=True)
+            kind = EVENT_STREAM if request.method == "HEAD" else {}
+            return _response(Answer(200, {}, kind), bare=True)
         with self._metrics.http.streaming():
             return await stream_events(request, self._hub, report["node"], name, _EVERY)
 

@@ -1,7 +1,7 @@
 """What each path of the HTTP interface answers: pure functions of the status report.
 
-Source: docs/interfaces.md §6. Who leads is decided by `valid_for`, which the report computes when it is
-asked, and never by the last event.
+Source: docs/interfaces.md §6. Who leads is decided by `valid_for`, and who has a session by `lease`, which
+the report computes when it is asked, and never by the last event.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,8 +34,9 @@ def leads(election: Json) -> bool:
 
 
 def fit(election: Json) -> bool:
-    """Return whether this node could take over from another one."""
-    return bool(election["state"] == "candidate" and election["healthy"] and not election["blocked"])
+    """Return whether this node could take over from another one; without a session it could not."""
+    may = election["healthy"] and not election["blocked"]
+    return bool(election["state"] == "candidate" and election["lease"] and may)
 
 
 def ready(election: Json) -> bool:
@@ -90,9 +91,11 @@ def who(report: Json, name: str | None) -> Answer:
     election = chosen(report, name)
     if isinstance(election, Answer):
         return election
-    # This node's own name only with proof; of others the queue is all that is known here.
+    # This node's own name only with proof; of others the queue is all that is known here, and a candidate
+    # whose session has run out knows an old one.
     lapsed = election["leader"] == report["node"] and not leads(election)
-    return Answer(200, {"name": "" if lapsed else election["leader"]})
+    stale = election["state"] == "candidate" and not election["lease"]
+    return Answer(200, {"name": "" if lapsed or stale else election["leader"]})
 
 
 def chosen(report: Json, name: str | None) -> Json | Answer:

@@ -15,6 +15,7 @@ from leaderd.api.hub import Closed, Hub
 BEAT = 2.0
 # A reader that takes nothing for so long is let go, in seconds.
 _SLOWEST = 10.0
+EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
 _COMMENT = b": still here\n\n"
 _RETRY = b"retry: 1000\n\n"
 
@@ -31,7 +32,7 @@ async def stream_events(
         election: Only this one; None for all.
         headers: To go first.
     """
-    response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream; charset=utf-8"})
+    response = web.StreamResponse(headers={**headers, **EVENT_STREAM})
     response.force_close()
     await response.prepare(request)
     with hub.watcher() as watcher:

@@ -131,11 +131,15 @@ class Metrics:
         return measured
 
     def renewals(self, election: str, endpoints: Iterable[str]) -> "RenewalMeter":
-        """Return what counts the renewals of one election; each count is there from the beginning."""
+        """Return what counts the renewals of one election."""
+        self.expect(election, endpoints)
+        return RenewalMeter(election, self._renewals, self._keepalive)
+
+    def expect(self, election: str, endpoints: Iterable[str]) -> None:
+        """Show what renewals at these endpoints come to from now on, though it be 0: a rate begins there."""
         for endpoint in endpoints:
             for outcome in OUTCOMES:
                 self._renewals.labels(election, endpoint, outcome)
-        return RenewalMeter(election, self._renewals, self._keepalive)
 
     def hook(self, election: str, resource: str, action: str, seconds: float, *, failed: bool) -> None:
         """Note one run of a hook."""

@@ -74,7 +74,9 @@ def _print(report: Mapping[str, Any]) -> None:
 
 
 def _election_row(election: Mapping[str, Any]) -> tuple[str, ...]:
-    why = [election["reason"], election["detail"], election["blocked"]]
+    # A candidate's detail has it already: it is what it waits for.
+    pause = "paused" if election["paused"] and "paused" not in election["detail"] else ""
+    why = [election["reason"], election["detail"], election["blocked"], pause]
     return (
         election["name"],
         election["state"],

@@ -32,5 +32,7 @@ def _line(change: Mapping[str, Any]) -> str:
         "valid_for": f"{change['valid_for']:.1f}" if change["valid_for"] > 0 else "",
         "detail": json.dumps(change["detail"]) if change["detail"] else "",
         "blocked": change["blocked"],
+        "paused": "yes" if change["paused"] else "",
+        "queue": ",".join(key["node"] for key in change["candidates"]),
     }
     return " ".join([*words, *(f"{key}={value}" for key, value in facts.items() if value)])

@@ -150,6 +150,15 @@ class ElectionControl:
 
     # --- marks ---
 
+    async def known(self) -> set[str]:
+        """Return the nodes that are in the queue, say how they are, or are marked; this one anyway."""
+        return self._known(await self._look())
+
+    def _known(self, seen: Snapshot) -> set[str]:
+        controls = Controls.read(seen.controls)
+        return {self._node, *(report.node for report in controls.nodes), *controls.standby,
+                *(key.node for key in seen.queue if not is_foreign(key))}
+
     async def check_standby(self, node: str, *, force: bool) -> Snapshot:
         """Return what the refusal of a standby is judged by.
 
@@ -158,9 +167,7 @@ class ElectionControl:
         """
         seen = await self._look()
         controls = Controls.read(seen.controls)
-        known = {self._node, *(report.node for report in controls.nodes), *controls.standby,
-                 *(key.node for key in seen.queue if not is_foreign(key))}
-        if node not in known and not force:
+        if node not in (known := self._known(seen)) and not force:
             raise RefusedError(f"election {self._keys.name}: no node {node} is known; "
                                f"there are: {', '.join(sorted(known))}; --force marks it all the same")
         if not force and node not in controls.standby:
@@ -187,7 +194,14 @@ class ElectionControl:
             await self._pause()
 
     async def go_online(self, node: str) -> None:
-        """Drop a node's mark; fine when there is none."""
+        """Drop a node's mark; fine when there is none.
+
+        Raises:
+            RefusedError: Nobody knows the node, which therefore has no mark.
+        """
+        if node not in (known := await self.known()):
+            raise RefusedError(f"election {self._keys.name}: no node {node} is known; "
+                               f"there are: {', '.join(sorted(known))}")
         await self._transact((), (Delete(self._keys.standby(node)),))
 
     async def set_paused(self, *, paused: bool) -> None:

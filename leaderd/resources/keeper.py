@@ -65,6 +65,8 @@ class Keeper:
         self.ends = order["ends"]
         trouble, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         own = os.getpid()
+        # What reaches the child before it has become the hook waits there until it has.
+        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         self.hook = os.fork()
         if self.hook == 0:
             kernel.in_child(lambda: become_hook(own, order["argv"], order["env"], streams, told))
@@ -92,8 +94,11 @@ class Keeper:
 
     def _pass_on(self, number: int) -> None:
         if self.code is None:
-            with suppress(ProcessLookupError):
+            try:
                 os.killpg(self.hook, number)
+            except ProcessLookupError:
+                # It has just been forked, and does not lead its group yet: it is alone.
+                os.kill(self.hook, number)
         elif self.ends == LAST:
             kernel.kill_descendants(os.getpid(), number)
 

@@ -1,9 +1,10 @@
-"""What somebody who may use the socket does to it, as a program of its own: run with its name and the socket.
+"""What somebody does to the socket, or to the port of HTTP, as a program of its own: run with its name and either.
 
 Prints a line when it has begun in earnest; goes on until its standard input ends, or is over by itself.
 """
 
 import asyncio
+import json
 import os
 import random
 import resource
@@ -65,6 +66,7 @@ async def huge(path: str) -> None:
             ("GetStatus", b"", (("x-huge", "y" * (1 << 20)),)),
             ("GetStatus", b"\n\x90\x4e" + b"x" * 10_000, ()),
             ("SetPaused", b"\xff" * 100, ()),
+            ("WatchStatus", b"\n\x01\xff", ()),
             ("NoSuchThing", b"", ()),
         ) * 5:
             call = channel.unary_unary(f"/leaderd.v1.Leaderd/{method}")
@@ -94,6 +96,25 @@ async def watchers(path: str, count: int = 1000, connections: int = 20) -> None:
         begun(str({len(each.election.candidates) for each in heard}))
 
 
+async def streams(port: str, count: int = 1000) -> None:
+    """Read a thousand event streams; a line for each change that all of them have told of."""
+    readers = []
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+        writer.write(b"GET /events HTTP/1.1\r\nHost: here\r\n\r\n")
+        readers.append((reader, writer))
+
+    async def candidates(reader: asyncio.StreamReader) -> int:
+        while not (line := await reader.readline()).startswith(b"data: "):
+            assert line, "the stream has ended"
+        return len(json.loads(line[6:])["candidates"])
+
+    await asyncio.gather(*(candidates(reader) for reader, _ in readers))
+    begun("watching")
+    while True:
+        begun(str(set(await asyncio.gather(*(candidates(reader) for reader, _ in readers)))))
+
+
 async def deaf(path: str) -> None:
     """Watch five hundred times over, and never read."""
     import grpc
@@ -110,7 +131,8 @@ async def deaf(path: str) -> None:
 
 
 if __name__ == "__main__":
-    job = {"noise": noise, "crowd": crowd, "huge": huge, "watchers": watchers, "deaf": deaf}[sys.argv[1]]
+    job = {"noise": noise, "crowd": crowd, "huge": huge, "watchers": watchers, "streams": streams,
+           "deaf": deaf}[sys.argv[1]]
     work = job(sys.argv[2])
     if asyncio.iscoroutine(work):
         asyncio.run(work)

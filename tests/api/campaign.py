@@ -16,17 +16,20 @@ from typing import Any
 
 import click
 
+from leaderd.api.client import set_paused, set_standby, switch_over
 from leaderd.demo.nodes import Node
 from tests.api.http import free_port
 from tests.api.pollers import Pollers, wrong
 from tests.cluster import Cluster
 from tests.faults.actions import kill, stopped
-from tests.faults.trio import Trio, wait_for
+from tests.faults.trio import Trio, now, wait_for
 
 _RELAY = Path(__file__).with_name("relay.py")
 TTL = 5
 # A stop or cut that outlasts the hold window, so that somebody else leads before it is over.
 LONG = 7.0
+# How long a fault goes on beside a successor that has answered: the old leader could still be wrong.
+_BESIDE = 0.5
 
 
 class HttpNode(Node):
@@ -76,9 +79,9 @@ class Campaign:
         before = self.pollers.newest.token
         with self._fault(kind, leader):
             if kind in LASTING:
-                time.sleep(seconds)
+                self._last(before, seconds)
         self.faults[kind] += 1
-        since = time.clock_gettime(time.CLOCK_BOOTTIME)
+        since = now()
 
         def answers() -> bool:
             self.trio.revive()
@@ -88,6 +91,33 @@ class Campaign:
         wait_for(f"a 200 after {kind}", answers, 60)
         self.changes += self.pollers.newest.token > before
         self.trio.settle()
+
+    def _last(self, before: int, seconds: float) -> None:
+        """Let a fault last until a successor answers, for `seconds` at most."""
+        until = now() + seconds
+        while now() < until and self.pollers.newest.token == before:
+            time.sleep(0.05)
+        time.sleep(max(0.0, min(_BESIDE, until - now())))
+
+    def _switchover(self, node: HttpNode) -> None:
+        *_, last = switch_over(str(node.socket), self.trio.name, "", 30.0)
+        assert last["done"], last
+
+    @contextmanager
+    def _out_of_a_paused_election(self, node: HttpNode):
+        """Pause, and take the leader out: nobody says yes until both are undone."""
+        where, name = str(node.socket), self.trio.name
+        set_paused(where, name, paused=True)
+        set_standby(where, name, "", standby=True, force=True)
+        left_at = now()
+        try:
+            yield
+            # What was asked before the leader left may have been answered a moment later.
+            late = self.pollers.newest
+            assert late.sent_at <= left_at, f"{late}, though at {left_at} nobody could lead any more"
+        finally:
+            set_paused(where, name, paused=False)
+            set_standby(where, name, "", standby=False, force=False)
 
     def _fault(self, kind: str, node: HttpNode) -> AbstractContextManager[None]:
         return {
@@ -101,6 +131,8 @@ class Campaign:
             "stop guard": lambda: stopped(node, guard=True),
             "stop daemon": lambda: stopped(node, guard=True, agent=True),
             "cut from etcd": node.cut,
+            "switchover": lambda: _once(lambda: self._switchover(node)),
+            "pause and standby": lambda: self._out_of_a_paused_election(node),
         }[kind]()
 
     def table(self) -> list[str]:
@@ -116,8 +148,8 @@ class Campaign:
         ]
 
 
-LASTING = ("stop agent", "stop guard", "stop daemon", "cut from etcd")
-KINDS = (*LASTING, "kill agent", "kill guard", "kill node", "terminate", "revoke lease")
+LASTING = ("stop agent", "stop guard", "stop daemon", "cut from etcd", "pause and standby")
+KINDS = (*LASTING, "kill agent", "kill guard", "kill node", "terminate", "revoke lease", "switchover")
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from tests.faults.trio import now
 
-_QUESTION = b"GET /leader HTTP/1.0\r\n\r\n"
 _TOKEN = re.compile(rb"\r\nleaderd-token: (\d+)\r\n", re.IGNORECASE)
 # An answer that is read so long after a successor's was not under way then: it was made late.
 LATE = 0.5
@@ -36,6 +35,7 @@ class Pollers:
     ports: dict[str, int]
     asked: int = 0
     yeses: list[Yes] = field(default_factory=list)
+    _newest: Yes | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -58,14 +58,13 @@ class Pollers:
     @property
     def newest(self) -> Yes | None:
         """The newest term's latest answer."""
-        with self._lock:
-            return max(self.yeses, key=lambda yes: (yes.token, yes.received_at), default=None)
+        return self._newest
 
     def _poll(self, node: str, patience: float) -> None:
         while not self._stop.wait(0.005):
             sent_at = now()
             try:
-                answer = _ask(self.ports[node], patience)
+                answer = ask(self.ports[node], "/leader", patience)
             except OSError:
                 # Refused or silent: no answer is no 200.
                 self._stop.wait(0.02)
@@ -74,12 +73,18 @@ class Pollers:
                 self.asked += 1
                 if answer.startswith(b"HTTP/1.") and answer.split()[1:2] == [b"200"]:
                     found = _TOKEN.search(answer)
-                    self.yeses.append(Yes(node, int(found[1]) if found else 0, sent_at, now()))
+                    self._take_in(Yes(node, int(found[1]) if found else 0, sent_at, now()))
+
+    def _take_in(self, yes: Yes) -> None:
+        self.yeses.append(yes)
+        if self._newest is None or yes.token >= self._newest.token:
+            self._newest = yes
 
 
-def _ask(port: int, patience: float) -> bytes:
+def ask(port: int, path: str, patience: float) -> bytes:
+    """Ask on a connection of its own; give up after so many seconds."""
     with socket.create_connection(("127.0.0.1", port), patience) as connection:
-        connection.sendall(_QUESTION)
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         answer = b""
         while piece := connection.recv(4096):
             answer += piece

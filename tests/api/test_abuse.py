@@ -21,6 +21,8 @@ from leaderd.errors import LeaderdError
 from tests.cli.helpers import ROOT, environment
 from tests.cluster import Cluster
 from tests.config.helpers import good, loaded
+from tests.faults.figures import figure
+from tests.faults.trio import nobody_holds
 
 ABUSER = Path(__file__).with_name("abuser.py")
 TTL = 10
@@ -94,6 +96,7 @@ def leader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leader]:
     directory = tmp_path_factory.mktemp("abuse")
     election = f'[[election]]\nname = "db"\nttl = {TTL}\n'
     with Cluster(1) as cluster:
+        nobody_holds(cluster, "db", TTL)
         node = Limited("a", directory, cluster.endpoints, election)
         node.start()
         found = Leader(node, cluster)
@@ -128,10 +131,10 @@ def until(done: Any, timeout: float = 40.0) -> None:
 
 
 @contextmanager
-def abuser(job: str, leader: Leader) -> Iterator["subprocess.Popen[str]"]:
+def abuser(job: str, where: object) -> Iterator["subprocess.Popen[str]"]:
     """Run one; ended when the block ends, if it has not by itself."""
     process = subprocess.Popen(
-        [sys.executable, str(ABUSER), job, str(leader.node.socket)], env=environment(), cwd=ROOT,
+        [sys.executable, str(ABUSER), job, str(where)], env=environment(), cwd=ROOT,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )
     try:
@@ -152,7 +155,7 @@ def said(process: "subprocess.Popen[str]") -> str:
 def test_noise(leader: Leader) -> None:
     """Neither random bytes nor half a greeting leave anything behind."""
     before = leader.descriptors()
-    with leader.unmoved(), abuser("noise", leader) as process:
+    with leader.unmoved(), abuser("noise", leader.node.socket) as process:
         assert said(process) == "noise"
     until(lambda: leader.descriptors() <= before + 3)
 
@@ -160,17 +163,16 @@ def test_noise(leader: Leader) -> None:
 def test_huge_and_malformed_requests(leader: Leader) -> None:
     """Each is answered with an error, none is taken in."""
     before = leader.memory()
-    with leader.unmoved(), abuser("huge", leader) as process:
+    with leader.unmoved(), abuser("huge", leader.node.socket) as process:
         codes = set(said(process).split())
-    assert {"RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "NOT_FOUND"} <= codes
-    assert "OK" not in codes
+    assert codes == {"RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "NOT_FOUND", "INTERNAL"}
     assert leader.memory() < before + MEMORY_MB
 
 
 def test_more_connections_than_descriptors(leader: Leader) -> None:
     """The daemon keeps most of them for etcd and hooks; those who have come too late are sent away."""
     before = leader.descriptors()
-    with leader.unmoved(), abuser("crowd", leader) as process:
+    with leader.unmoved(), abuser("crowd", leader.node.socket) as process:
         assert said(process).endswith("connections")
         time.sleep(2 * TIMING.retry_period)
         assert leader.descriptors() <= 256 + before
@@ -181,7 +183,7 @@ def test_a_thousand_watchers(leader: Leader) -> None:
     """All of them hear of every change, the leadership is not touched by them, the memory is bounded."""
     before, descriptors = leader.memory(), leader.descriptors()
     key = "/leaderd/election/db/7fffffffffffffff"
-    with leader.unmoved(), abuser("watchers", leader) as process:
+    with leader.unmoved(), abuser("watchers", leader.node.socket) as process:
         assert said(process) == "watching"
         for _ in range(ROUNDS):
             leader.cluster.etcdctl("put", key, "visitor")
@@ -189,7 +191,8 @@ def test_a_thousand_watchers(leader: Leader) -> None:
             leader.cluster.etcdctl("del", key)
             assert said(process) == "{1}"
         grown = leader.memory() - before
-        print(f"1,000 watchers cost {grown:.0f} MB; at least {leader.least:.2f} s of lease were left")
+        figure(f"1,000 gRPC watchers through {2 * ROUNDS} changes cost {grown:.0f} MB; "
+               f"at least {leader.least:.2f} of {TIMING.stop_after:.2f} s of lease were left")
         assert grown < MEMORY_MB
         process.kill()
     until(lambda: leader.descriptors() <= descriptors + 3)
@@ -199,7 +202,7 @@ def test_watchers_that_do_not_read(leader: Leader) -> None:
     """Changes pile up for nobody."""
     before = leader.memory()
     key = "/leaderd/election/db/7fffffffffffffff"
-    with leader.unmoved(), abuser("deaf", leader) as process:
+    with leader.unmoved(), abuser("deaf", leader.node.socket) as process:
         assert said(process) == "deaf"
         for _ in range(15):
             leader.cluster.etcdctl("put", key, "visitor")

@@ -44,6 +44,7 @@ async def test_leader_is_said_by_the_deadline(
 @pytest.mark.parametrize(
     ("change", "code"),
     [({"state": "candidate"}, 200), ({"state": "leader"}, 503), ({"state": "standby"}, 503),
+     ({"state": "candidate", "lease": ""}, 503),
      ({"state": "fenced"}, 503), ({"state": "candidate", "healthy": False}, 503),
      ({"state": "candidate", "blocked": "revision-regressed"}, 503)],
 )
@@ -84,12 +85,14 @@ async def test_status_is_the_report(served: Served) -> None:
 
 
 async def test_the_root_names_the_leader_as_leader_elector_sidecars_do(served: Served) -> None:
-    """Itself only with proof."""
+    """Itself only with proof, others only with a session."""
     assert (await served.ask("/")).json == {"name": "a"}
     served.source.set(election(valid_for=-0.1))
     assert (await served.ask("/")).json == {"name": ""}
     served.source.set({**election(state="candidate", valid_for=0.0), "leader": "b"})
     assert (await served.ask("/")).json == {"name": "b"}
+    served.source.set({**election(state="candidate", valid_for=0.0), "leader": "b", "lease": ""})
+    assert (await served.ask("/")).json == {"name": ""}
 
 
 async def test_a_browser_gets_the_page_that_may_run_nothing_but_its_own_script(served: Served) -> None:
@@ -137,6 +140,10 @@ async def test_what_is_no_question(served: Served) -> None:
     for body in ("Content-Length: 5\r\n\r\nhello", chunked):
         data = await served.send(f"GET /leader HTTP/1.1\r\nHost: here\r\n{body}".encode())
         assert reply(data).code == 413
+    for path, kind in (("/metrics", "text/plain"), ("/events", "text/event-stream")):
+        answer = await served.ask(path, "HEAD")
+        assert (answer.code, answer.headers["content-type"].partition(";")[0]) == (200, kind)
+        assert answer.body == b""
     for path in ("/status", "/metrics", "/events"):
         answer = await served.ask(path, "OPTIONS")
         assert (answer.code, answer.headers["allow"], answer.body) == (200, "GET, HEAD, OPTIONS", b"")

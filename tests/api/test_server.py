@@ -166,6 +166,11 @@ async def test_health_follows_the_deadline_not_the_last_event(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await check("nope")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    listed = await stub.List(health_pb2.HealthListRequest(), timeout=WAIT)
+    assert {name: each.status for name, each in listed.statuses.items()} == {
+        "": serving.SERVING, "leaderd.v1.Leaderd": serving.SERVING, "db": serving.SERVING,
+        "web": serving.NOT_SERVING,
+    }
     call = stub.Watch(health_pb2.HealthCheckRequest(service="db"))
     assert (await call.read()).status == serving.SERVING
     source.elections = [election("db", valid_for=-0.1)]  # the time has passed; nobody was told
@@ -181,6 +186,26 @@ async def test_reflection_lists_the_services(channel: grpc.aio.Channel) -> None:
     answer = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
     names = {each.name for each in answer.list_services_response.service}
     assert {"leaderd.v1.Leaderd", "grpc.health.v1.Health"} <= names
+
+
+@pytest.mark.parametrize("body", [b"\xff" * 100, b"\n\x01\xff"], ids=["no fields", "no text"])
+@pytest.mark.parametrize("method", [
+    "/leaderd.v1.Leaderd/GetStatus", "/leaderd.v1.Leaderd/WatchStatus", "/leaderd.v1.Leaderd/SetStandby",
+    "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+])
+async def test_what_is_no_message_is_answered_as_by_other_servers(
+    channel: grpc.aio.Channel, control: FakeControl, caplog: pytest.LogCaptureFixture, method: str,
+    body: bytes,
+) -> None:
+    """INTERNAL, as gRPC's doc/statuscodes.md has it; nothing is done, and nobody can fill the log with it."""
+    call = channel.stream_stream(method)(iter([body]), timeout=WAIT)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert method in (caught.value.details() or "")
+    assert control.calls == []
+    assert caplog.text == ""
 
 
 async def test_only_the_owner_may_use_the_socket(served: Path) -> None:

@@ -28,12 +28,14 @@ def test_json_is_the_stable_schema(socket: str) -> None:
 
 
 def test_the_table_is_plain_without_a_terminal(socket: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Columns that cut and awk can read."""
-    with answering(FakeSource(election(), election("web", "candidate", 0.0)), Path(socket)):
+    """Columns that cut and awk can read; whoever leads a paused election would not be followed by anybody."""
+    paused = {**election("job"), "paused": True}
+    with answering(FakeSource(election(), election("web", "candidate", 0.0), paused), Path(socket)):
         assert run_command(["status", "--socket", socket]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["db", "leader", "a", "1234", "3.9", "s", "2026-11-22T20:00:00Z", "elected"] in lines
     assert ["web", "candidate", "a", "1234", "-", "2026-11-22T20:00:00Z", "elected"] in lines
+    assert ["job", "leader", "a", "1234", "3.9", "s", "2026-11-22T20:00:00Z", "elected:", "paused"] in lines
     assert ["db", "c", "standby", "-", "unhealthy"] in lines
     assert ["db", "app", "script", "started"] in lines
 
@@ -126,7 +128,7 @@ def test_watch_prints_a_line_per_change_until_the_daemon_stops(socket: str) -> N
 
 
 def test_watch_in_text(socket: str) -> None:
-    """Time, node, election, state, then what else there is."""
+    """Time, node, election, state, then what else there is: each change can be told from the line before."""
     with answering(FakeSource(), Path(socket)):
         watching = subprocess.Popen(
             [sys.executable, "-u", "-m", "leaderd", "watch", "--socket", socket],
@@ -138,3 +140,16 @@ def test_watch_in_text(socket: str) -> None:
         line = watching.stdout.readline()
     watching.communicate(timeout=60)
     assert line.startswith("2026-11-22T20:00:00Z a db leader reason=elected leader=a token=1234 valid_for=3.")
+    assert line.endswith(" queue=a,b\n")
+
+
+def test_a_pause_is_seen_by_whoever_watches(socket: str) -> None:
+    """Of a leader nothing else changes."""
+    with answering(FakeSource({**election(), "paused": True}), Path(socket)):
+        watching = subprocess.Popen(
+            [sys.executable, "-u", "-m", "leaderd", "watch", "--socket", socket],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )
+        assert watching.stdout is not None
+        assert " paused=yes " in watching.stdout.readline()
+    watching.communicate(timeout=60)

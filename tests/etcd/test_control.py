@@ -15,6 +15,7 @@ from leaderd.etcd.chronicle import KEPT, Chronicle
 from leaderd.etcd.control import ElectionControl
 from leaderd.etcd.presence import Presence
 from leaderd.keys import ElectionKeys
+from leaderd.operators import Operators
 from tests.cluster import Cluster
 from tests.etcd.conftest import Player
 
@@ -53,6 +54,40 @@ async def test_two_standbys_at_once_do_not_leave_an_election_without_a_leader(pl
     await control(a).stand_by("a", first)
     with pytest.raises(RefusedError, match="something has just changed"):
         await control(b).stand_by("b", second)
+
+
+async def test_a_node_that_nobody_knows_is_named_as_such(player: Make, cluster: Cluster) -> None:
+    """A slip of the pen must not look like success; a mark that stands for it can be taken away."""
+    a = player("a")
+    await a.join()
+    with pytest.raises(RefusedError, match="no node aa is known; there are: a"):
+        await control(a).go_online("aa")
+    await control(a).stand_by("aa", await control(a).check_standby("aa", force=True))
+    assert await control(a).known() == {"a", "aa"}
+    await control(a).go_online("aa")
+    assert await control(a).known() == {"a"}
+
+
+async def test_all_elections_of_a_node_are_those_that_it_competes_in(player: Make) -> None:
+    """Not all of the node that is asked: b competes in one of a's two."""
+    a, b = player("a"), player("b")
+    await a.join()
+    await b.join()
+    other = ElectionKeys("/elsewhere", "web")
+    operators = Operators("a")
+    operators.add("db", control(a), lambda: 0)
+    alone = ElectionControl(a.client, other, "a", a.timing, a.clock)
+    operators.add("web", alone, lambda: 0)
+    b.end(give_up=False)
+    await operators.set_standby("", "b", standby=True, force=False)
+    assert await control(a).known() == {"a", "b"}
+    assert await alone.known() == {"a"}
+    await operators.set_standby("", "b", standby=False, force=False)
+    for standby in (True, False):
+        with pytest.raises(RefusedError, match="no node c is known in any election of this node"):
+            await operators.set_standby("", "c", standby=standby, force=False)
+    await operators.set_standby("", "c", standby=True, force=True)
+    assert await alone.known() == {"a", "c"}
 
 
 async def test_the_epoch_is_raised_above_all_that_is_known(player: Make) -> None:

@@ -6,16 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from leaderd.core.records import HolderRecord
 from leaderd.demo.nodes import children, descendants
 from tests.cluster import Cluster
 from tests.faults.trio import MARK, ROOT, command, wait_for
-
-
-def nobody_holds(cluster: Cluster, name: str, ttl: int = 5) -> None:
-    """Leave a record that says so, as no first window need be waited for then."""
-    record = HolderRecord(1, "nobody", 1, "released", ttl, float(ttl), float(ttl), 0.1)
-    cluster.etcdctl("put", f"/leaderd/control/{name}/holder", record.encode())
 
 
 class Call:

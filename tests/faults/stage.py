@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from leaderd.core.records import HolderRecord
 from leaderd.demo.nodes import Node
 from tests.cluster import Cluster
 from tests.faults.trio import MARK, WRITER, Trio, election, python, wait_for
@@ -13,17 +12,11 @@ MISBEHAVE = Path(__file__).with_name("misbehave.py")
 
 
 class Stage(Trio):
-    """One election whose holder record says that nobody holds, so that no first window is waited for."""
+    """One election, and nodes that come to it one by one."""
 
     def __init__(self, cluster: Cluster, directory: Path, name: str, ttl: int = 5) -> None:
         super().__init__(cluster, directory, name, ttl=ttl)
         self.nodes = {}
-        self.nobody_holds(name, ttl)
-
-    def nobody_holds(self, name: str, ttl: int) -> None:
-        """Say so in the holder record of an election."""
-        record = HolderRecord(1, "nobody", 1, "released", ttl, float(ttl), float(ttl), 0.1)
-        self.cluster.etcdctl("put", f"/leaderd/control/{name}/holder", record.encode())
 
     @property
     def notes(self) -> Path:

@@ -11,9 +11,9 @@ import pytest
 
 from leaderd.demo.journal import overlaps
 from tests.cluster import Cluster
-from tests.faults.calls import Call, nobody_holds
+from tests.faults.calls import Call
 from tests.faults.figures import figure
-from tests.faults.trio import WRITER, Journal, now, python, wait_for
+from tests.faults.trio import WRITER, Journal, nobody_holds, now, python, wait_for
 
 pytestmark = pytest.mark.timeout(180)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for PID namespaces")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.stage import Stage
-from tests.faults.trio import wait_for
+from tests.faults.trio import nobody_holds, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -43,7 +43,7 @@ def test_a_hanging_stop_spares_the_others(stage: Stage, tmp_path: Path, fault: s
     """One is fenced, at `fence_at` and beyond; the agent lives on, and what else it leads goes on."""
     resource = hook(tmp_path / "hook", "[ $1 != stop ] || [ $LEADERD_REASON = startup ] || sleep 600")
     other = f"{stage.name}-other"
-    stage.nobody_holds(other, 60)
+    nobody_holds(stage.cluster, other, 60)
     node = stage.add_text("a", (
         f'[[election]]\nname = "{stage.name}"\nttl = 5\n'
         f'[[election.resource]]\nname = "r"\ntype = "script"\ncommand = [{resource}]\n'

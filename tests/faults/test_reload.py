@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from typing import Any
 import pytest
 
 from leaderd.api.client import fetch_status
-from leaderd.core.records import HolderRecord
 from leaderd.demo.nodes import Node
 from leaderd.errors import LeaderdError
+from tests.api.http import free_port
 from tests.cluster import Cluster
-from tests.faults.trio import wait_for
+from tests.faults.trio import nobody_holds, wait_for
 from tests.pki import authority, certificate
 
 TTL = 10
@@ -30,14 +31,14 @@ class Leader:
     """One node that leads, alone in its election, and the configuration that it reloads."""
 
     def __init__(self, cluster: Cluster, directory: Path, etcd: str, *flags: str) -> None:
-        record = HolderRecord(1, "nobody", 1, "released", TTL, float(TTL), float(TTL), 0.1)
-        # So that no first window is waited for.
-        cluster.etcdctl(*flags, "put", "/leaderd/control/db/holder", record.encode())
+        nobody_holds(cluster, "db", TTL, *flags)
         self.cluster = cluster
         self.flags = flags
         self.notes = directory / "notes"
         election = f'[[election]]\nname = "db"\nttl = {TTL}\n'
-        self.node = Node("a", directory / "a", cluster.endpoints, election, etcd)
+        self.port = free_port()
+        http = f"127.0.0.1:{self.port}"
+        self.node = Node("a", directory / "a", cluster.endpoints, election, etcd, http=http)
         self.node.start()
         wait_for("leadership", lambda: self.status().get("state") == "leader", 20)
         self.token, self.agent = self.status()["token"], self.node.agent
@@ -97,6 +98,11 @@ class Leader:
         """Return the command of a hook that notes its runs, as TOML."""
         return json.dumps(["/bin/sh", str(NOTE), str(self.notes), name])
 
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            text: str = answer.read().decode()
+        return text
+
     def own_key(self) -> dict[str, Any]:
         key = f"/leaderd/election/db/{self.status()['lease']}"
         value = self.cluster.etcdctl(*self.flags, "get", key, "--print-value-only")
@@ -140,6 +146,7 @@ def test_what_is_safe_changes_and_the_rest_is_named(cluster: Cluster, lead: Make
     wait_for("the new check", lambda: leader.notes.exists() and "check" in leader.notes.read_text(), 20)
     wait_for("the new priority", lambda: leader.own_key()["priority"] == 7, 20)
     leader.check_kept()
+    assert f'leaderd_lease_ttl_seconds{{election="db"}} {TTL}.0' in leader.metrics()
     leader.node.kill_agent()
     wait_for("the next term", lambda: leader.status().get("token", 0) > leader.token, 30)
     assert leader.own_key()["priority"] == 7
@@ -186,6 +193,9 @@ def test_etcd_moves_house(cluster: Cluster, lead: Make) -> None:
         leader.stays()
         leader.configure({f'"{others[0]}", "{others[1]}"': '"http://127.0.0.1:1"'})
         leader.wait_line("etcd access not renewed, the old one stays in use")
+        # There from the beginning, as those of the endpoints that were there at the start.
+        wanted = 'leaderd_renewals_total{election="db",endpoint="http://127.0.0.1:1",outcome="proven"} 0.0'
+        assert wanted in leader.metrics()
         with Cluster(1) as stranger:
             leader.configure({'"http://127.0.0.1:1"': f'"{stranger.endpoints[0]}"'})
             wait_for("the other cluster's refusal", lambda: any(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leaderd.api.client import fetch_status
+from leaderd.core.records import HolderRecord
 from leaderd.demo.journal import Hold, overlaps, tokens_grow
 from leaderd.demo.nodes import Node, descendants
 from leaderd.errors import LeaderdError
@@ -38,6 +39,19 @@ def election(name: str, ttl: int, command: str, *, contain: bool = False, more: 
     return (f'[[election]]\nname = "{name}"\nttl = {ttl}\n{more}\n'
             f'[[election.resource]]\nname = "writer"\ntype = "script"\n'
             f"command = {command}\ncontain = {str(contain).lower()}\n")
+
+
+def nobody_holds(cluster: Cluster, name: str, ttl: int = 5, *flags: str) -> None:
+    """Leave a record that says so in an election, as no first window need be waited for then.
+
+    Args:
+        cluster: Etcd.
+        name: Of the election.
+        ttl: Of the holder that there was not, whole seconds.
+        flags: Of etcdctl.
+    """
+    record = HolderRecord(1, "nobody", 1, "released", ttl, float(ttl), float(ttl), 0.1)
+    cluster.etcdctl(*flags, "put", f"/leaderd/control/{name}/holder", record.encode())
 
 
 def wait_for(what: str, done: Callable[[], bool], timeout: float) -> None:
@@ -76,7 +90,7 @@ class Journal:
 
 
 class Trio:
-    """Three nodes that compete for one election.
+    """Three nodes that compete for one election, which nobody holds at first.
 
     Args:
         cluster: Etcd.
@@ -112,6 +126,7 @@ class Trio:
         }
         self._started_at: dict[str, float] = {}
         self._since = 0.0
+        nobody_holds(cluster, name, ttl)
 
     @property
     def bound(self) -> float:

@@ -96,7 +96,9 @@ def test_a_guard_that_hangs_feeds_nobody(guarded, manager, tmp_path):
     guard = guarded().start(env=asked(tmp_path, **WATCHED))
     agent = guard.agent()
     agent.send(Alive())
-    manager.next()
+    # It may have fed for itself before the agent showed life.
+    while not manager.next().startswith("READY=1"):
+        pass
     guard.signal(signal.SIGSTOP)
     manager.drain()
     assert manager.silent_for(2 * INTERVAL)

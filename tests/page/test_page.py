@@ -205,14 +205,15 @@ class TestManyElections:
 
 
 class TestWhomItServes:
-    @pytest.mark.parametrize("width", [390, 320])
     @pytest.mark.parametrize("scene", ["report", "hundred", "hostile"])
-    def test_a_phone_need_not_scroll_sideways(self, visit: Visit, scene: str, width: int) -> None:
-        page, _ = visit(getattr(scenes, scene)(), {"db": scenes.past()}, width=width)
+    def test_a_phone_need_not_scroll_sideways(self, visit: Visit, scene: str) -> None:
+        page, _ = visit(getattr(scenes, scene)(), {"db": scenes.past()}, width=390)
         page.evaluate("[...document.querySelectorAll('details')].slice(0, 8).forEach("
                       "(each) => { each.open = true })")
         page.locator(".body .rows li").first.wait_for()
-        assert page.evaluate("document.documentElement.scrollWidth") == width
+        for width in (390, 320):
+            page.set_viewport_size({"width": width, "height": 844})
+            assert page.evaluate("document.documentElement.scrollWidth") == width
 
     @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
     def test_no_rule_of_accessibility_is_broken(self, visit: Visit, dark: bool) -> None:

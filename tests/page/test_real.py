@@ -17,7 +17,7 @@ import pytest
 from leaderd.demo.nodes import Node
 from tests.api.http import free_port
 from tests.cluster import Cluster
-from tests.faults.trio import wait_for
+from tests.faults.trio import nobody_holds, wait_for
 from tests.monitoring.test_monitoring import RULES, queries
 
 _ELECTION = """
@@ -41,6 +41,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Node]]
     hook.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
     hook.chmod(0o755)
     with Cluster(1, directory=tmp_path_factory.mktemp("etcd")) as cluster:
+        nobody_holds(cluster, "db")
         made = {
             name: Node(name, directory / name, cluster.endpoints, _ELECTION.format(hook=hook),
                        http=f"127.0.0.1:{free_port()}")

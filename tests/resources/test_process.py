@@ -68,6 +68,22 @@ async def test_a_stop_without_a_process_is_harmless_and_may_be_repeated(rig):
 
 
 @pytest.mark.parametrize("contain", CONTAIN)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+async def test_a_signal_right_after_the_start_is_not_lost(rig, number, contain):
+    """The order may come before the child leads a process group of its own."""
+    rig.build(process(("sleep", "1000"), contain=contain))
+    resource = rig.group._resources[0]
+    await rig.stop()
+    for _ in range(5):
+        await rig.start()
+        run = resource.run
+        run.signal(number)
+        assert await asyncio.wait_for(run.done, 5) == 128 + number
+        assert (await rig.event()).detail
+        await rig.stop()
+
+
+@pytest.mark.parametrize("contain", CONTAIN)
 async def test_what_ignores_the_request_is_killed_within_the_budget(rig, contain):
     inner = f"trap '' TERM; while :; do sleep 1; done; :{mark_of(rig)}"
     rig.build(process(rig.script("app", f"trap '' TERM; echo up >> ups; sh -c \"{inner}\""), contain=contain))
@@ -220,6 +236,8 @@ async def test_one_whose_keeper_was_killed_is_not_called_stopped(rig):
     event = await rig.stop()
     assert event.clean is False
     assert "may still run" in event.detail
+    for left in runs(mark_of(rig)):
+        os.kill(left, signal.SIGKILL)
 
 
 # --- ready ---
