@@ -41,12 +41,10 @@ from leaderd.etcd.chronicle import Chronicle
 from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.evidence import Evidence, gather_evidence
 from leaderd.etcd.hedge import cancelled, first_answer
+from leaderd.etcd.lull import lull
 from leaderd.etcd.session import Meter, Session
 from leaderd.etcd.watch import control_watch, queue_watch
 from leaderd.keys import ElectionKeys
-
-# A term's entry in the history takes three requests and would slow down the start that it tells of, seconds.
-_LULL = 0.05
 
 StoreAction = (
     Join | Renew | GatherEvidence | TakeOver | Release | EndSession
@@ -133,10 +131,8 @@ class ElectionStore:
                     ))
 
     async def _record_start(self, action: RecordStart, entry: dict[str, Any]) -> None:
-        """Write the history of a term that starts, once its resources have had a moment to themselves."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LULL):
-                await asyncio.get_running_loop().create_future()
+        """Write the history of a term that starts, which takes three requests."""
+        await lull()
         await self._campaign.insist(
             lambda endpoint: self._chronicle.write_start(endpoint, action, entry)
         )
