@@ -5,7 +5,7 @@ for it takes several. The scribe has one page in hand at a time. While a disk ke
 elections' pages are written by workers (see `worker`), as they are where there is no scribe.
 
     guard → scribe: <path> NUL <text>, one packet
-    scribe → guard: "+" once it is on disk, "-" where it cannot be
+    scribe → guard: "+" once it is on disk, "-" and why where it cannot be
 """
 
 import os
@@ -24,6 +24,7 @@ from leaderd.slots import SlotFile
 # A page holds a message of the agent's and little more; what is longer is left to a worker.
 _LONGEST = 2 * MAX_PACKET
 _WRITTEN, _FAILED = b"+", b"-"
+_LONGEST_ANSWER = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Scribe:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LONGEST)
             ours.setblocking(False)
             keep = {*self._keep, theirs.fileno()}
-            self.pid = fork(lambda: _serve(theirs, guard, self._log), self._log, keep)
+            self.pid = fork(lambda: _serve(theirs, guard), self._log, keep)
         except OSError:
             ours.close()
             raise
@@ -116,12 +117,14 @@ class Scribe:
         if self._link is None or not self._busy:
             return None
         try:
-            answer = self._link.recv(len(_WRITTEN))
+            answer = self._link.recv(_LONGEST_ANSWER)
         except OSError:
             return None
         if not answer:
             return None  # It has died, which counts once it is reaped.
         self._busy = False
+        if answer != _WRITTEN:
+            self._log.error("worker failed", detail=answer[1:].decode(errors="replace"))
         return answer == _WRITTEN
 
     def buried(self) -> bool | None:
@@ -140,7 +143,7 @@ class Scribe:
             self.buried()
 
 
-def _serve(link: socket.socket, guard: int, log: Log) -> None:
+def _serve(link: socket.socket, guard: int) -> None:
     """Write pages until the guard is gone."""
     kernel.signal_with_parent(signal.SIGKILL)
     if os.getppid() != guard:
@@ -152,7 +155,6 @@ def _serve(link: socket.socket, guard: int, log: Log) -> None:
         try:
             Page(path, text).write()
         except OSError as error:
-            answer = _FAILED
-            log.error("worker failed", detail=str(error))  # noqa: TRY400 - not the logging module
+            answer = (_FAILED + str(error).encode(errors="replace"))[:_LONGEST_ANSWER]
         with suppress(OSError):
             link.send(answer)

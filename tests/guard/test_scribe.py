@@ -111,6 +111,7 @@ def test_a_sync_that_fails_arms_nothing(guarded, tmp_path):
     with watched(pid, tmp_path / "trace", "-e", "inject=fsync,fdatasync:error=EIO"):
         agent.send(order())
         run.logged("journal not written", election="db")
+        assert "Input/output error" in run.log("worker failed")[0]["detail"]
         assert taken_in(agent) == []
     agent.send(Disarm("db", TOKEN))
     agent.arm(order(token=TOKEN + 1))
