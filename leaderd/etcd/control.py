@@ -280,9 +280,14 @@ class ElectionControl:
                                    "nothing was done, look and try again")
 
     async def _transact(self, conditions: tuple[Compare, ...], then: tuple[Op, ...]) -> TxnAnswer:
-        return await self._ask(
-            lambda endpoint: endpoint.txn(conditions, then, (), self._timing.attempt_timeout)
-        )
+        try:
+            return await self._ask(
+                lambda endpoint: endpoint.txn(conditions, then, (), self._timing.attempt_timeout)
+            )
+        except UnreachableError as error:
+            # What was sent may lie in front of a member that only stands still.
+            text = f"{error}; it may be done all the same: see `leaderd status {self._keys.name}`"
+            raise UnreachableError(text) from error
 
     async def _ask(self, leg: Callable[[Endpoint], Awaitable[T]]) -> T:
         timing = self._timing
