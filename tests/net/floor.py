@@ -16,7 +16,7 @@ from tests.net.world import World
 # Longer than a lease by any measure: whoever kept to its lease has let go.
 AWAY = 2.0
 # For so long nothing may move once one holds with a proof, seconds.
-STILL = 3.0
+STILL = 2.5
 # What a busy machine may add, seconds.
 SLACK = 3.0
 
@@ -97,7 +97,7 @@ class Story:
 
 
 def tell(world: World, team: FloorTeam) -> Story:
-    """Go through it: etcd away, the leader dead, etcd back; then a partition, and its end."""
+    """Go through it: etcd away, the leader dead, etcd back; one cut off from etcd; then a partition."""
     story, sight = Story(), world.sight
     for node in team.nodes.values():
         node.start()
@@ -120,6 +120,7 @@ def tell(world: World, team: FloorTeam) -> Story:
         team.nodes[first].start()
         since = now()
     _reunite(story, sight, team, "etcd back", since)
+    _cut_off(story, sight, team)
     _partition(story, sight, team)
     return story
 
@@ -128,6 +129,17 @@ def _next(team: FloorTeam, first: str) -> str:
     wait_for("another holder", lambda: team.sight.holder(team.addresses[0]) not in ("", first),
              3.0 * team.ttl + SLACK + 10.0)
     return team.sight.holder(team.addresses[0])
+
+
+def _cut_off(story: Story, sight: Sight, team: FloorTeam) -> None:
+    """Cut the holder off from etcd alone: another is elected, is heard on the network, and has it alone."""
+    cut = team.one_leads(5.0)
+    since = now()
+    with team.switch.without_etcd(cut):
+        wait_for("another proven holder", lambda: team.proven() not in ([], ["undecided"], [cut]),
+                 3.0 * team.ttl + SLACK)
+        story.settled["cut off from etcd"] = now() - since
+        _close(story, sight, team, "cut off from etcd", since)
 
 
 def _partition(story: Story, sight: Sight, team: FloorTeam) -> None:

@@ -51,7 +51,7 @@ def test_the_leader_dead_without_etcd_another_takes_it(story: Story) -> None:
     assert not story.reports["leader dead"]["proven"]
 
 
-@pytest.mark.parametrize("chapter", ["etcd back", "partition over"])
+@pytest.mark.parametrize("chapter", ["etcd back", "cut off from etcd", "partition over"])
 def test_in_the_end_one_has_it_with_a_proof(story: Story, chapter: str) -> None:
     """And stays: it has moved once at most, and the client has hardly noticed."""
     figure(f"at least one, ttl {TTL}, {chapter}: one proven holder after {story.settled[chapter]:.1f} s; "
