@@ -16,7 +16,7 @@ from tests.net.world import World
 # Longer than a lease by any measure: whoever kept to its lease has let go.
 AWAY = 2.0
 # For so long nothing may move once one holds with a proof, seconds.
-STILL = 2.5
+STILL = 1.5
 # What a busy machine may add, seconds.
 SLACK = 3.0
 
