@@ -8,16 +8,19 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # More arguments for pytest: make test ARGS="-k lease -x"
 ARGS   ?=
+# Where packages are built, and where they end up.
+BUILD  ?= build
+DIST   ?= dist
 # How many: schedules for sim, faults for chaos and outages, takeovers.
 N      ?=
 
 .PHONY: demo test sim chaos faults outages takeovers compose-faults http-faults bench lint types imports proto
-.PHONY: reference man docs clean help
+.PHONY: reference man docs deb clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…, compose-faults,'
-	@echo '      http-faults N=…, bench, lint, types, imports, proto, reference, man, docs, clean'
+	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…,'
+	@echo '      compose-faults N=…, http-faults N=…, bench, lint, types, imports, proto, reference, man, docs, deb, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,9 +49,9 @@ outages: $(READY)
 takeovers: $(READY)
 	$(BIN)/python -m tests.net takeovers $(if $(N),--count $(N)) $(ARGS)
 
-# Needs root, and docker with compose. Up to ten minutes.
+# Needs root, and docker with compose. Up to ten minutes; N times in a row.
 compose-faults: $(READY)
-	$(BIN)/python -m pytest tests/compose --compose-faults $(ARGS)
+	set -e; for round in $$(seq $(or $(N),1)); do $(BIN)/python -m pytest tests/compose --compose-faults $(ARGS); done
 
 http-faults: $(READY)
 	$(BIN)/python -m tests.api.campaign $(if $(N),--faults $(N)) $(ARGS)
@@ -58,7 +61,7 @@ bench: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh examples/*.sh deploy/tls/*.sh leaderd/hooks/*.sh tests/resources/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run bench/*.sh examples/*.sh deploy/tls/*.sh leaderd/hooks/*.sh tests/packages/*.sh tests/resources/*.sh; else echo 'shellcheck is not installed: shell scripts were not checked'; fi
 
 types: $(READY)
 	$(BIN)/mypy
@@ -82,6 +85,15 @@ reference: $(READY)
 # Broken links and anchors are errors.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# A Debian package, into dist/. Needs debhelper; pip fetches the Python packages that are put into it.
+deb:
+	rm -rf $(BUILD)/deb
+	mkdir -p $(BUILD)/deb/leaderd $(DIST)
+	cp -R LICENSE README.md pyproject.toml leaderd docs deploy $(BUILD)/deb/leaderd
+	cp -R deploy/debian $(BUILD)/deb/leaderd/debian
+	cd $(BUILD)/deb/leaderd && dpkg-buildpackage --build=binary --no-sign
+	mv $(BUILD)/deb/leaderd_*.deb $(DIST)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -28,7 +28,7 @@ lines_option = click.option(
 # all problems at once.
 _DAEMON_OPTIONS = (
     ("--node", "NAME", "Name of this node; default: the host's."),
-    ("--endpoint", "URL", "A member of etcd; repeat for each."),
+    ("--endpoint", "URL", "A member of etcd; repeat for each, or put commas between."),
     ("--ca-file", "FILE", "Certificate authority of etcd."),
     ("--cert-file", "FILE", "Certificate of this client."),
     ("--key-file", "FILE", "Its key."),

@@ -90,7 +90,7 @@ def given(
 def _value(kind: Kind, raw: Any, origin: str, report: Report) -> Any:
     """Return a text as the value that would stand in the file; it is checked as one from there."""
     if kind == "list":
-        texts = raw.split(",") if isinstance(raw, str) else raw
+        texts = ",".join([raw] if isinstance(raw, str) else raw).split(",")
         return [text.strip() for text in texts if text.strip()]
     if kind == "path" and raw:
         return os.path.abspath(raw)

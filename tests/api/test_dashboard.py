@@ -1,19 +1,12 @@
 """The page at `/` for browsers, and what comes with it."""
 
 import re
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
-
-import pytest
 
 from leaderd.api.dashboard import dashboard
 from tests.api.fakes import FakeSource
 from tests.api.http import serving
 
 _BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-_ROOT = Path(__file__).parents[2]
 
 
 async def test_a_browser_gets_the_page_and_everybody_else_the_leaders_name() -> None:
@@ -49,13 +42,3 @@ def test_the_policy_allows_no_other_script_and_nobody_else() -> None:
 def test_no_text_from_the_daemon_can_become_markup() -> None:
     text = dashboard().body.decode()
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|createContextualFragment", text)
-
-
-def test_the_page_is_installed_with_the_package(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling", reason="hatchling is not installed")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-                   cwd=_ROOT, check=True, capture_output=True, timeout=60)
-    (wheel,) = tmp_path.glob("*.whl")
-    installed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("leaderd/api/page/")}
-    parts = {f"leaderd/api/page/{path.name}" for path in (_ROOT / "leaderd/api/page").iterdir()}
-    assert installed == parts

@@ -11,7 +11,7 @@ from typing import Any
 from leaderd.api.client import fetch_status
 from leaderd.errors import LeaderdError
 from tests.compose.engine import docker
-from tests.compose.observed import Observer
+from tests.compose.observed import Observer, now
 from tests.faults.trio import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +48,7 @@ class Deployment:
     ) -> None:
         self.project = project
         self.newer = newer
+        self.began = 0.0
         self.environ = {**os.environ, **images, "COMPOSE_PROJECT_NAME": project}
         words = [word for file in files for word in ("--file", file)]
         self._command = [*(command or compose_command()), *words]
@@ -62,6 +63,7 @@ class Deployment:
         return done.stdout
 
     def up(self) -> None:
+        self.began = now()
         self.compose("up", "--detach")
 
     def down(self) -> None:

@@ -5,10 +5,13 @@ The commit gate runs the cases marked `gate`; `make compose-faults` runs all of 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from tests.compose import documented
 from tests.compose.deployment import ETCD, NODES, Deployment
+from tests.compose.engine import docker
 from tests.compose.observed import Observer, now
 from tests.faults.figures import figure
 from tests.faults.trio import wait_for
@@ -225,6 +228,14 @@ def cases() -> list[object]:
     ]
 
 
+def test_from_up_to_the_first_answer(deployment: Deployment, observer: Observer) -> None:
+    """Of images that are there: containers, etcd, and the full window that the first leader ever waits."""
+    deployment.settled(observer)
+    took = observer.answers()[0].at - deployment.began
+    figure(f"compose: first answer {took:.1f} s after `up`")
+    assert took < 60
+
+
 @pytest.mark.parametrize("fault", cases())
 def test_never_two_answer(
     deployment: Deployment, observer: Observer, fault: Callable[[Scene], None],
@@ -240,3 +251,27 @@ def test_never_two_answer(
     assert observer.both() == []
     figure(f"compose, {request.node.callspec.id}: nobody answered for {scene.outage():.2f} s; "
            f"asked at least every {observer.slowness(scene.at) * 1000:.0f} ms; never two answers")
+
+
+BEGUN, WATCHED, *BROKEN = documented.blocks()
+
+
+def test_what_the_page_shows_is_seen(deployment: Deployment, observer: Observer, tmp_path: Path) -> None:
+    deployment.settled(observer)
+    assert "candidate" in documented.run(WATCHED, deployment, tmp_path)
+
+
+@pytest.mark.compose_faults
+@pytest.mark.parametrize("block", [BEGUN, *BROKEN], ids=lambda block: block.splitlines()[0])
+def test_the_page_can_be_copied(
+    deployment: Deployment, observer: Observer, tmp_path: Path, block: str,
+) -> None:
+    """Each block of docs/compose.md leaves three nodes that are well; the last one ends with nothing."""
+    deployment.settled(observer)
+    block, _, end = block.partition("docker compose down")
+    documented.run(block, deployment, tmp_path)
+    deployment.settled(observer)
+    assert observer.both() == []
+    if end:
+        documented.run(f"docker compose down{end}", deployment, tmp_path)
+        assert docker("ps", "--all", "--quiet", f"--filter=name={deployment.project}") == ""

@@ -71,6 +71,12 @@ def test_variables_hold_lists_with_commas() -> None:
     assert plan.etcd.endpoints == ("http://a:1", "http://b:2")
 
 
+@pytest.mark.parametrize("given", [("http://a:1,http://b:2",), ("http://a:1", "http://b:2")])
+def test_an_option_is_repeated_or_has_commas(given: tuple[str, ...]) -> None:
+    """--endpoint a,b as etcdctl takes it."""
+    assert loaded(good(), MACHINE, endpoint=given).plan.etcd.endpoints == ("http://a:1", "http://b:2")
+
+
 def test_a_problem_is_named_after_where_its_value_came_from() -> None:
     """Whoever set LEADERD_NODE looks there, not into the file."""
     (line,) = problems(good(), machine(LEADERD_NODE="A"))
