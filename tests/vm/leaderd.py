@@ -36,7 +36,8 @@ class Guest:
 
     def start(self) -> None:
         """Start it; it answers some seconds later."""
-        self.machine.run(f"setsid python3 -m leaderd run -c {_FOLDER}/leaderd.toml >>{_FOLDER}/log 2>&1 & echo $! >{_FOLDER}/pid")
+        run = f"python3 -m leaderd run -c {_FOLDER}/leaderd.toml"
+        self.machine.run(f"setsid {run} >>{_FOLDER}/log 2>&1 & echo $! >{_FOLDER}/pid")
 
     @property
     def guard(self) -> int:
@@ -56,14 +57,21 @@ class Guest:
     def wait_leads(self, timeout: float = 90.0) -> None:
         """Wait until it leads."""
         try:
-            self.machine.wait_for("leadership", "wget -q -O /dev/null http://127.0.0.1:4040/leader 2>/dev/null",
-                                  timeout)
+            self.machine.wait_for("leadership", (
+                f"kill -0 {self.guard} || exit 9\n"
+                "wget -q -O /dev/null http://127.0.0.1:4040/leader 2>/dev/null"
+            ), timeout)
         except AssertionError as error:
             raise AssertionError(f"{error}; {self.log()[-4000:]}") from None
 
     def log(self) -> str:
         """Return its log."""
         return self.machine.run(f"cat {_FOLDER}/log")
+
+    def said(self, resource: str) -> list[str]:
+        """Return what the helpers of a resource have said."""
+        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        return [line["line"] for line in lines if line.get("resource") == resource and "line" in line]
 
     def wait_logged(self, words: str, timeout: float = 30.0) -> None:
         """Wait for a line of its log."""

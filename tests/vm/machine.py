@@ -43,9 +43,9 @@ class Machine:
         control, line = directory / "qmp", directory / "line"
         come = ["-incoming", f"exec:cat {saved}"] if saved else []
         self._process = subprocess.Popen(
-            [QEMU, "-nodefaults", "-display", "none", "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi",
-             "-smp", "2", "-m", "1024", "-no-user-config",
-             # A machine that restarts stays as it is instead, so that it cannot be mistaken for one that went on.
+            [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
+             "-cpu", "max", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024",
+             # A machine that restarts stands still instead: it cannot be mistaken for one that went on.
              "-action", "reboot=shutdown,shutdown=pause,watchdog=reset",
              "-device", "i6300esb", "-nic", "user,model=virtio-net-pci",
              "-qmp", f"unix:{control},server=on,wait=off",
@@ -112,7 +112,7 @@ class Machine:
 
     def wait_for(self, what: str, script: str, timeout: float = 60.0) -> str:
         """Wait until a script of the guest succeeds; return what it wrote."""
-        loop = f"until {{ {script}\n}}; do sleep 0.1; done"
+        loop = f"until {{ {script}\n}}; do sleep 0.4; done"
         code, output = self.attempt(loop, timeout)
         assert code == 0, f"waited {timeout:g} s in vain for {what}: {output[-2000:]}"
         return output

@@ -83,7 +83,8 @@ class Monitor:
             with self._changed:
                 left = until - time.monotonic()
                 if left <= 0:
-                    raise TimeoutError(f"no {name} within {timeout:g} s; only {[e.name for e in self._events]}")
+                    others = [event.name for event in self._events]
+                    raise TimeoutError(f"no {name} within {timeout:g} s; only {others}")
                 self._changed.wait(left)
         return found[0]
 

@@ -27,23 +27,26 @@ NETCONFIG = Path("/etc/netconfig")
 QEMU = "qemu-system-x86_64"
 # name: the Debian package that brings it
 _PROGRAMS = {
-    "busybox": "busybox-static", "dash": "dash", "etcd": "etcd-server", "etcdctl": "etcd-client", "mount": "mount",
-    "umount": "mount", "ip": "iproute2", "mount.nfs": "nfs-common", "exportfs": "nfs-kernel-server",
+    "busybox": "busybox-static", "dash": "dash", "etcd": "etcd-server", "etcdctl": "etcd-client",
+    "mount": "mount", "umount": "mount", "ip": "iproute2", "mount.nfs": "nfs-common", "exportfs": "nfs-kernel-server",
     "rpc.nfsd": "nfs-kernel-server", "rpc.mountd": "nfs-kernel-server", "rpcbind": "rpcbind",
 }
 _TOOLS = {QEMU: "qemu-system-x86", "depmod": "kmod", "dpkg": "dpkg", "apt-get": "apt"}
 # Busybox brings a shell too, but one that prefers its own mount and ip to the real ones.
 _LINKS = {"sh": "dash", "umount.nfs": "mount.nfs", "umount.nfs4": "mount.nfs", "mount.nfs4": "mount.nfs"}
-_FOLDERS = ("dev", "proc", "sys", "run", "tmp", "etc", "root", "srv", "var/lib/nfs/v4recovery", "bin", "usr/bin")
+_FOLDERS = (
+    "dev", "proc", "sys", "run", "tmp", "etc", "root", "srv", "var/lib/nfs/v4recovery", "bin", "usr/bin",
+)
 # Of all modules: network file systems and what they stand on, networks, watchdogs.
 _MODULES = (
-    "fs/nfs*", "fs/lockd*", "fs/fscache*", "fs/netfs*", "fs/fuse*", "net/sunrpc*", "net/dns_resolver*", "net/core*",
+    "fs/nfs*", "fs/lockd*", "fs/fscache*", "fs/netfs*", "net/sunrpc*", "net/dns_resolver*", "net/core*",
     "drivers/net/veth*", "drivers/net/virtio_net*", "drivers/net/net_failover*", "drivers/virtio*",
-    "drivers/watchdog/watchdog.ko", "drivers/watchdog/softdog*", "drivers/watchdog/i6300esb*",
+    "drivers/watchdog/watchdog.ko", "drivers/watchdog/i6300esb*",
 )
 # Of Python's library: what no daemon imports.
 _UNUSED = shutil.ignore_patterns(
-    "test", "tests", "idlelib", "ensurepip", "lib2to3", "tkinter", "config-3*", "dist-packages", "site-packages", "*.a", "turtledemo"
+    "test", "tests", "idlelib", "ensurepip", "lib2to3", "tkinter", "config-3*", "dist-packages",
+    "site-packages", "turtledemo", "*.a",
 )
 
 
@@ -118,7 +121,8 @@ def _unpack(package: Path, into: Path) -> None:
     wanted = [f"./lib/modules/*/kernel/{pattern}" for pattern in _MODULES]
     with subprocess.Popen(["dpkg", "--fsys-tarfile", package], stdout=subprocess.PIPE) as reading:
         subprocess.run(
-            ["tar", "-x", "-C", into, "--wildcards", "./boot/vmlinuz-*", "./lib/modules/*/modules.*", *wanted],
+            ["tar", "-x", "-C", into, "--wildcards", "./boot/vmlinuz-*", "./lib/modules/*/modules.*",
+             *wanted],
             stdin=reading.stdout, check=True,
         )
     package.unlink()
