@@ -29,7 +29,8 @@ QEMU = "qemu-system-x86_64"
 _PROGRAMS = {
     "busybox": "busybox-static", "dash": "dash", "etcd": "etcd-server", "etcdctl": "etcd-client",
     "mount": "mount", "umount": "mount", "ip": "iproute2", "mount.nfs": "nfs-common",
-    "exportfs": "nfs-kernel-server", "rpc.nfsd": "nfs-kernel-server", "rpc.mountd": "nfs-kernel-server", "rpcbind": "rpcbind",
+    "exportfs": "nfs-kernel-server", "rpc.nfsd": "nfs-kernel-server",
+    "rpc.mountd": "nfs-kernel-server", "rpcbind": "rpcbind",
 }
 _TOOLS = {QEMU: "qemu-system-x86", "depmod": "kmod", "dpkg": "dpkg", "apt-get": "apt"}
 # Busybox brings a shell too, but one that prefers its own mount and ip to the real ones.
