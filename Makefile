@@ -14,13 +14,13 @@ DIST   ?= dist
 # How many: schedules for sim, faults for chaos and outages, takeovers.
 N      ?=
 
-.PHONY: demo test sim chaos faults outages takeovers compose-faults http-faults bench lint types imports proto
+.PHONY: demo test sim chaos faults outages takeovers compose-faults http-faults vm bench lint types imports proto
 .PHONY: reference man docs deb clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo 'also: sim N=…, chaos N=…, faults PEERS=1, outages N=…, takeovers N=…,'
-	@echo '      compose-faults N=…, http-faults N=…, bench, lint, types, imports, proto, reference, man, docs, deb, clean'
+	@echo '      compose-faults N=…, http-faults N=…, vm, bench, lint, types, imports, proto, reference, man, docs, deb, clean'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,10 @@ takeovers: $(READY)
 # Needs root, and docker with compose. Up to ten minutes; N times in a row.
 compose-faults: $(READY)
 	set -e; for round in $$(seq $(or $(N),1)); do $(BIN)/python -m pytest tests/compose --compose-faults $(ARGS); done
+
+# As root, with QEMU: NFS, watchdog device, SysRq and pauses under Debian's kernel. About five minutes.
+vm: $(READY)
+	$(BIN)/python -m pytest tests/vm --vm -s $(ARGS)
 
 http-faults: $(READY)
 	$(BIN)/python -m tests.api.campaign $(if $(N),--faults $(N)) $(ARGS)

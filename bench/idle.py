@@ -52,6 +52,8 @@ def _processes(node: Node) -> dict[int, str]:
             found[pid] = "agent"
         elif b"leaderd.resources.pod" in command:
             found[pid] = "hook runner"
+        elif Path(f"/proc/{pid}/comm").read_text(encoding="ascii") == "leaderd-scribe\n":
+            found[pid] = "scribe"
     return found
 
 

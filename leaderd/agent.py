@@ -50,7 +50,7 @@ class Guard(Protocol):
 class Resources(Protocol):
     """What an election needs of its resource group."""
 
-    def perform(self, action: a.StartResources | a.StopResources) -> None:
+    def perform(self, action: a.StartResources | a.StopResources | a.ProbeAddress) -> None:
         """Start it; the outcome comes back as an event."""
 
     def expect(self, opens_at: Instant | None) -> None:
@@ -127,9 +127,8 @@ class ElectionLoop:
 
     def _perform(self, action: a.Action, ports: Ports) -> None:
         match action:
-            case a.Join() | a.Renew() | a.GatherEvidence() | a.TakeOver() | a.Release() | a.EndSession():
-                ports.store.perform(action)
-            case a.WriteIntent() | a.DropIntent() | a.AnswerIntent() | a.RecordStart() | a.RecordEnd():
+            case (a.Join() | a.Renew() | a.GatherEvidence() | a.TakeOver() | a.Release() | a.EndSession()
+                  | a.WriteIntent() | a.DropIntent() | a.AnswerIntent() | a.RecordStart() | a.RecordEnd()):
                 ports.store.perform(action)
             case a.ArmGuard():
                 ports.guard.arm(action)
@@ -138,8 +137,10 @@ class ElectionLoop:
                 ports.resources.extend(action.lease)
             case a.ReportStopping() | a.Disarm() | a.Forget() | a.Fence():
                 ports.guard.perform(action)
-            case a.StartResources() | a.StopResources():
+            case a.StartResources() | a.StopResources() | a.ProbeAddress():
                 ports.resources.perform(action)
+            case a.KeepOn():
+                ports.resources.extend(action.lease)
             case a.Remember():
                 ports.remember(action.known)
             case a.Publish():

@@ -27,11 +27,12 @@ from leaderd.changes import Change, adopt
 from leaderd.clock import BootClock, boot_id
 from leaderd.core import actions as a
 from leaderd.core import events as e
+from leaderd.core.atleast import AtLeastOne
 from leaderd.core.election import Election
 from leaderd.core.handover import Preference
 from leaderd.core.records import HolderRecord
 from leaderd.core.states import State
-from leaderd.core.status import Status
+from leaderd.core.status import AT_LEAST_ONE, Status
 from leaderd.errors import GuardError, LeaderdError
 from leaderd.etcd.client import EtcdClient
 from leaderd.etcd.control import ElectionControl
@@ -196,7 +197,8 @@ class Agent:
         recovery = Recovery.read(self._recovery.get(plan.name))
         started = e.Started(memory.load(), recovery.pending, recovery.unclean, healthy=plan.check is None)
         preference = Preference(plan.priority, _patience(plan))
-        election = Election(plan.name, self._plan.node, timing, preference)
+        kind = AtLeastOne if plan.guarantee == AT_LEAST_ONE else Election
+        election = kind(plan.name, self._plan.node, timing, preference)
         loop = ElectionLoop(election, self._clock, started)
         self._loops[plan.name] = loop
         site = Site(self._plan.node, self._plan.state_dir, self._clock, self._hook_log,
@@ -261,7 +263,9 @@ class Agent:
         self._metrics.published(status)
         if not self._report.update(status):
             return
-        write = self._log.error if status.state is State.FENCED or status.blocked else self._log.info
+        write = self._log.info if status.proven else self._log.warning
+        if status.state is State.FENCED or status.blocked:
+            write = self._log.error
         write(
             status.state.value, election=status.election, token=status.token, reason=status.reason,
             leader=status.leader, lease_left=self._report.lease_left(status), detail=status.detail,
@@ -298,6 +302,11 @@ class Agent:
         found = [
             f"election {plan.name}: {warning}"
             for plan in self._plan.elections for warning in timing_of(plan).warnings()
+        ]
+        found += [
+            f"election {plan.name}: {plan.guarantee}: without etcd the address is kept and taken without a "
+            "proof, and nodes that cannot hear one another may both have it"
+            for plan in self._plan.elections if plan.guarantee == AT_LEAST_ONE
         ]
         found += await client.warnings()
         self._report.warn(found)

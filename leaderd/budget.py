@@ -6,7 +6,9 @@ Pure: values in, lines and rows out.
 import math
 from collections.abc import Sequence
 
+from leaderd.core.floor import TAKE_TIME, patience
 from leaderd.core.lease import ETCD_LEADER_CHANGE, WAITER_FACTOR, Timing
+from leaderd.core.status import AT_LEAST_ONE
 from leaderd.enforcers import covered_without_us
 from leaderd.plan import CheckPlan, ElectionPlan
 
@@ -110,12 +112,35 @@ def failovers(plan: ElectionPlan, timing: Timing) -> list[tuple[str, str, str]]:
             _seconds(notice + stop + _HAND_OVER),
             f"noticed, stopped, released; {_seconds(_revoked_unreleased(timing))} if the node cannot release",
         ),
-        (
-            "all of etcd lost",
-            "until etcd is back",
-            f"the leader stops {timing.stop_after:.1f} s after its last renewal",
-        ),
+        *_etcd_lost(plan, timing),
     ]
+
+
+def _etcd_lost(plan: ElectionPlan, timing: Timing) -> list[tuple[str, str, str]]:
+    """Return the rows of an etcd that is gone, or that some nodes cannot reach."""
+    if plan.guarantee != AT_LEAST_ONE:
+        why = f"the leader stops {timing.stop_after:.1f} s after its last renewal"
+        return [("all of etcd lost", "until etcd is back", why)]
+    taken = patience(timing, 0) + timing.retry_period + TAKE_TIME
+    return [
+        ("all of etcd lost", "0", "the leader keeps the address, as long as no other host answers for it"),
+        ("leader lost without etcd", _seconds(taken), f"taken when nobody has had it for {timing.ttl} s"),
+        (
+            "guard and agent lost without etcd",
+            _seconds(taken + timing.window + 1.0),
+            "the kernel ends the address first",
+        ),
+        ("nodes cannot hear one another", "0", "both sides may have the address until they can: the price"),
+    ]
+
+
+def without_etcd(plan: ElectionPlan, timing: Timing) -> list[str]:
+    """Return in sentences what the budget means where a proof is not demanded; none elsewhere."""
+    if plan.guarantee != AT_LEAST_ONE:
+        return []
+    asks = f"without etcd, the holder asks every {timing.retry_period:g} s who else has the address"
+    ends = f"the kernel ends the address, at most {timing.window:.1f} s after the last silence"
+    return [f"{asks}, and silence extends the budget;", f"there is no token, guard or fence then: {ends}"]
 
 
 def _unhealthy(check: CheckPlan | None, stop: float) -> list[tuple[str, str, str]]:

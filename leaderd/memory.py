@@ -15,6 +15,9 @@ from leaderd.slots import SlotFile
 
 # After a write that failed, seconds.
 RETRY_PERIOD = 10.0
+# A takeover gives news twice within milliseconds, and waits for the same disk: the guard's journal, and
+# etcd's where it is there, must not queue behind this. Seconds.
+LULL = 0.1
 
 
 class Memory:
@@ -54,11 +57,14 @@ class Memory:
         self._changed.set()
 
     async def run(self) -> None:
-        """Write whatever is newest when it changes, and again some time after a failure, for ever."""
+        """Write what is newest a moment after it changed, and again some time after a failure, for ever."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_PERIOD if self._problem else None):
                     await self._changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LULL):
+                    await asyncio.get_running_loop().create_future()
             self._changed.clear()
             if self._newest is None:
                 continue

@@ -43,6 +43,7 @@ class Operators:
         seen = [await control.check_standby(node, force=force) for control in chosen]
         for control, snapshot in zip(chosen, seen, strict=True):
             await control.stand_by(node, snapshot)
+        await asyncio.gather(*(control.until_left(node) for control in chosen))
 
     async def set_paused(self, election: str, *, paused: bool) -> None:
         """Keep every node from being promoted, or let them again; see `Control`."""

@@ -72,6 +72,7 @@ class ElectionPlan:
     start_timeout: float
     margin: float
     clock_drift: float
+    guarantee: str = "at-most-one"
     priority: int = 100
     preempt: bool = False
     preempt_delay: float = 60.0

@@ -100,7 +100,8 @@ class Report:
             "token": status.token,
             # A session ends at its `stop_at` (R12), also when whoever would end it was stopped meanwhile.
             "lease": f"{status.lease:x}" if status.lease and left > 0 else "",
-            "guarantee": "at-most-one",
+            "guarantee": status.guarantee,
+            "proven": status.proven,
             # Only a leader's remaining lease says anything about leading.
             "valid_for": left if status.state is State.LEADER else 0.0,
             "paused": status.paused,

@@ -21,12 +21,14 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let everything be run that a commit has no time for."""
     parser.addoption("--compose-faults", action="store_true", help="run the whole list of container faults")
+    parser.addoption("--vm", action="store_true", help="run all cases in virtual machines")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
     config.addinivalue_line("markers", "root: needs root (namespaces, addresses, real-time priority)")
     config.addinivalue_line("markers", "compose_faults: a container fault that is not part of the gate")
+    config.addinivalue_line("markers", "vm: a case in a virtual machine that is not part of the gate")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -36,3 +38,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="needs root"))
         if item.get_closest_marker("compose_faults") and not config.getoption("compose_faults"):
             item.add_marker(pytest.mark.skip(reason="not in the gate: make compose-faults"))
+        if item.get_closest_marker("vm") and not config.getoption("vm"):
+            item.add_marker(pytest.mark.skip(reason="not in the gate: make vm"))

@@ -73,6 +73,7 @@ async def test_a_write_that_fails_is_told_of_once_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "RETRY_PERIOD", 0.01)
+    monkeypatch.setattr(memory, "LULL", 0.0)
     (tmp_path / "known").write_text("in the way")
     failing, lines = make(tmp_path)
     failing.remember(KNOWN)
@@ -82,3 +83,27 @@ async def test_a_write_that_fails_is_told_of_once_and_tried_again(
     (tmp_path / "known").unlink()
     task.cancel()
     await run_until(failing, tmp_path / "known" / "db.a", '"token": 5')
+
+
+async def test_news_that_come_together_are_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only after the last of them: a takeover's own writes go to the same disk."""
+    written = []
+    real = SlotFile.write
+
+    def write(file: SlotFile, text: str) -> None:
+        written.append(text)
+        real(file, text)
+
+    monkeypatch.setattr(SlotFile, "write", write)
+    busy, _ = make(tmp_path)
+    task = asyncio.create_task(busy.run())
+    for token in range(5):
+        busy.remember(Known(token=token))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert written == []
+    task.cancel()
+    await run_until(busy, tmp_path / "known" / "db.a", '"token": 4')
+    assert len(written) == 1

@@ -43,8 +43,10 @@ class Control(Protocol):
     async def set_standby(self, election: str, node: str, *, standby: bool, force: bool) -> None:
         """Take a node out of the competition, or put it back.
 
+        A node that does not leave in time raises `RefusedError` too, though it is marked.
+
         Args:
-            election: Name; "" for all that this node competes in.
+            election: Name; "" for all that the node competes in, as far as this one competes in them too.
             node: Name; "" for this one.
             standby: Out, or back.
             force: Also where no leader would be left.

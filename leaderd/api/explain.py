@@ -12,7 +12,7 @@ from leaderd.plan import ElectionPlan
 
 _PROMISES: Final = {
     "at-most-one": "At most one node holds the resources: rather none than two.",
-    "at-least-one": "At least one node holds the resources: while etcd does not answer, two may.",
+    "at-least-one": "At least one node holds the address: while etcd does not answer to all, two may.",
 }
 # The reasons of docs/interfaces.md §3, as the end of a sentence.
 _REASONS: Final = {
@@ -76,6 +76,14 @@ def _why(node: str, election: Mapping[str, Any]) -> list[str]:
 
 def _stands(node: str, election: Mapping[str, Any], reason: str) -> str:
     match election["state"]:
+        case "leader" if not election["proven"]:
+            return (f"Node {node} holds the address without etcd: no proof and no token, and a node that it "
+                    f"cannot hear may hold it too; without another silence of the network it lets go in "
+                    f"{max(0.0, election['valid_for']):.1f} s.")
+        case "promoting" if not election["proven"]:
+            return f"Node {node} takes the address without etcd, as nobody on the network has it."
+        case "demoting" if not election["proven"]:
+            return f"Node {node} lets go of an address that it held without etcd."
         case "leader" if election["valid_for"] > 0:
             return (f"Node {node} leads with token {election['token']}{reason}; its lease is proven, "
                     f"and without another renewal it leads {election['valid_for']:.1f} s more.")
@@ -106,6 +114,8 @@ def _waits(node: str, election: Mapping[str, Any]) -> list[str]:
     if election["blocked"]:
         waits.append(f"For an operator: {election['blocked']}. If etcd was restored from a backup, "
                      f"`leaderd epoch raise {name}`.")
+    if not election["proven"]:
+        return [*waits, "For etcd to answer: then one node is elected, and keeps the address alone."]
     match election["state"]:
         case "candidate":
             waits.append(_turn(node, election))
@@ -140,6 +150,12 @@ def _failure(node: str, election: Mapping[str, Any], plan: ElectionPlan) -> list
         leader = election["leader"]
         return [f"If {node} fails now, {leader} goes on leading." if leader and leader != node
                 else f"If {node} fails now, it holds nothing that anybody would have to wait for."]
+    if not election["proven"]:
+        window = timing_of(plan).window
+        return [
+            f"If {node} fails now, another node takes the address once nobody has had it for {plan.ttl} s.",
+            f"What is left here the kernel ends, at most {window:.1f} s after the network was last asked.",
+        ]
     others = [key["node"] for key in election["candidates"] if key["node"] != node]
     rows = {cause: (seconds, why) for cause, seconds, why in failovers(plan, timing_of(plan))}
     said = [f"{what}: nobody leads for {rows[cause][0]}, since {rows[cause][1]}." for what, cause in (

@@ -10,7 +10,7 @@ from typing import Any
 
 Json = dict[str, Any]
 # What `/leader` and the others tell about an election beside the code.
-_TOLD = ("state", "reason", "detail", "leader", "token", "valid_for")
+_TOLD = ("state", "reason", "detail", "leader", "token", "valid_for", "guarantee", "proven")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ Election = dict[str, Any]
 # Name, help, value of one election.
 _GAUGES: tuple[tuple[str, str, Callable[[Election], float]], ...] = (
     ("leader", "1 while this node leads and stop_at lies ahead.", leads),
+    ("unproven", "1 while this node holds an address without etcd, under at-least-one.",
+     lambda e: leads(e) and not e["proven"]),
     ("fencing_token", "Token of the own term, else the newest seen.", lambda e: e["token"]),
     ("lease_remaining_seconds", "Left until stop_at while leading.", lambda e: max(0.0, e["valid_for"])),
     ("session", "1 while the node has a lease in etcd.", lambda e: bool(e["lease"])),

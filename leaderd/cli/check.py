@@ -64,7 +64,7 @@ def _facts(plan: ElectionPlan) -> dict[str, Any]:
 
     timing = timing_of(plan)
     return {
-        "name": plan.name, "ttl": plan.ttl, "priority": plan.priority,
+        "name": plan.name, "guarantee": plan.guarantee, "ttl": plan.ttl, "priority": plan.priority,
         "budget": {
             "retry_period": timing.retry_period, "attempt_timeout": timing.attempt_timeout,
             "stop_at": round(timing.stop_after, 3), "fence_at": round(timing.fence_after, 3),
@@ -76,12 +76,13 @@ def _facts(plan: ElectionPlan) -> dict[str, Any]:
 
 
 def _print_election(plan: ElectionPlan) -> None:
-    from leaderd.budget import draw, failovers, timing_of
+    from leaderd.budget import draw, failovers, timing_of, without_etcd
     from leaderd.enforcers import enforcers, outside
 
     timing = timing_of(plan)
-    click.echo(f"\nelection {plan.name}: at most one, ttl {plan.ttl} s, priority {plan.priority}\n")
-    for line in draw(timing):
+    guarantee = plan.guarantee.replace("-", " ")
+    click.echo(f"\nelection {plan.name}: {guarantee}, ttl {plan.ttl} s, priority {plan.priority}\n")
+    for line in [*draw(timing), *without_etcd(plan, timing)]:
         click.echo(f"  {line}")
     click.echo(f"\nnobody leads for (on top, the start of the resources: at most {plan.start_timeout:g} s)")
     print_table(_CAUSE, failovers(plan, timing))

@@ -10,6 +10,7 @@ from leaderd.cli.options import config_option, election_argument, output_option,
 from leaderd.cli.table import print_table
 from leaderd.cli.text import printable
 from leaderd.clock import BootClock
+from leaderd.core.status import AT_MOST_ONE
 
 
 @click.command(
@@ -74,9 +75,10 @@ def _print(report: Mapping[str, Any]) -> None:
 
 
 def _election_row(election: Mapping[str, Any]) -> tuple[str, ...]:
+    guarantee = "" if election["guarantee"] == AT_MOST_ONE else election["guarantee"]
     # A candidate's detail has it already: it is what it waits for.
     pause = "paused" if election["paused"] and "paused" not in election["detail"] else ""
-    why = [election["reason"], election["detail"], election["blocked"], pause]
+    why = [guarantee, election["reason"], election["detail"], election["blocked"], pause]
     return (
         election["name"],
         election["state"],

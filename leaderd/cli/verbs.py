@@ -76,7 +76,8 @@ _node_option = click.option(
 def standby(*, name: str, node: str, force: bool, output: str, **where: str | None) -> None:
     """Take this node, or another, out of election NAME or of all: it stops its resources first.
 
-    It stays out, across restarts, until `leaderd online`.
+    It stays out, across restarts, until `leaderd online`. Exits 0 when it has left, 1 when it was refused, or
+    the node, though marked, has not left in time.
     """
     from leaderd.api.client import set_standby
 

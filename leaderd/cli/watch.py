@@ -8,6 +8,7 @@ import click
 
 from leaderd.cli.options import config_option, election_argument, lines_option, socket_of, socket_option
 from leaderd.cli.text import printable
+from leaderd.core.status import AT_MOST_ONE
 
 
 @click.command(epilog="Example: leaderd watch db -o json", short_help="Print one line per change.")
@@ -27,6 +28,8 @@ def _line(change: Mapping[str, Any]) -> str:
     words = [change["since"], change["node"], change["name"], change["state"]]
     facts = {
         "reason": change["reason"],
+        "guarantee": "" if change["guarantee"] == AT_MOST_ONE else change["guarantee"],
+        "proven": "" if change["proven"] else "no",
         "leader": change["leader"],
         "token": change["token"],
         "valid_for": f"{change['valid_for']:.1f}" if change["valid_for"] > 0 else "",

@@ -95,6 +95,7 @@ class AsyncClient:
             raise LeaseLostError(f"nobody can say that this node leads: {error}") from error
         if belief.left(wire.now()) <= 0:
             raise LeaseLostError("this node does not lead")
+        belief.proven_token()
         return belief
 
     async def _fresh_belief(self, fresh: float) -> wire.Belief:

@@ -57,7 +57,8 @@ class Client:
         """Return the fencing token of the term in which the node leads.
 
         Raises:
-            LeaseLostError: It does not lead, or its daemon does not answer: stop what only a leader does.
+            LeaseLostError: It does not lead, or its daemon does not answer, or it holds without etcd (an
+                election at least one) and has none: stop what only a leader does.
             RefusedError: As `is_leader`.
         """
         try:
@@ -66,7 +67,7 @@ class Client:
             raise LeaseLostError(f"nobody can say that this node leads: {error}") from error
         if belief.left(wire.now()) <= 0:
             raise LeaseLostError("this node does not lead")
-        return belief.token
+        return belief.proven_token()
 
     def wait_until_leader(self, timeout: float | None = None) -> int:
         """Wait until the node leads, through restarts of its daemon; return the fencing token.

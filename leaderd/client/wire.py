@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from leaderd.errors import RefusedError, UnreachableError
+from leaderd.errors import LeaseLostError, RefusedError, UnreachableError
 
 ADDRESS = "127.0.0.1:4040"
 # Seconds after which a stream that says nothing is dead; the daemon says something every 2 s.
@@ -57,6 +57,16 @@ class Belief(NamedTuple):
     def left(self, moment: Moment) -> float:
         """Return for how many seconds more it proves leadership; 0 or less when it does not."""
         return self.valid_for - moment.since(self.sent) if self.leads else 0.0
+
+    def proven_token(self) -> int:
+        """Return the token of a node that leads.
+
+        Raises:
+            LeaseLostError: It holds without etcd, under a guarantee of at least one: there is none.
+        """
+        if not self.token:
+            raise LeaseLostError("this node holds without etcd, at least one: there is no fencing token")
+        return self.token
 
 
 def host_port(address: str | None) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from leaderd.config.kinds import TYPES, kind_plan
 from leaderd.config.processes import process_plan
 from leaderd.config.vip import is_vip, vip_plan
 from leaderd.core.lease import Timing, default_parts
+from leaderd.core.status import AT_LEAST_ONE, AT_MOST_ONE
 from leaderd.errors import InvariantError
 from leaderd.plan import CheckPlan, ElectionPlan, NotifyPlan, ResourcePlan
 
@@ -66,6 +67,8 @@ def election_plan(
             _timing(parts, prefix, report, vip=vip)
         return None
     _check_fence(table, prefix, report)
+    if table.guarantee == AT_LEAST_ONE:
+        _check_at_least_one(table, prefix, tables, report)
     if "preempt_delay" in table.model_fields_set and not table.preempt:
         report.warning(f"{prefix}.preempt_delay", "has no effect as long as preempt is not true")
     timing = _timing(table, prefix, report, vip=vip)
@@ -82,6 +85,7 @@ def election_plan(
         start_timeout=timing.start_timeout,
         margin=timing.margin,
         clock_drift=timing.clock_drift,
+        guarantee=table.guarantee,
         priority=table.priority,
         preempt=table.preempt,
         preempt_delay=table.preempt_delay,
@@ -132,6 +136,24 @@ def _check_fence(table: model.Election, prefix: str, report: Report) -> None:
         report.problem(f"{prefix}.fence_command", 'has no effect: add "command" to fence')
     if "watchdog_device" in table.model_fields_set and "watchdog" not in steps:
         report.warning(f"{prefix}.watchdog_device", 'has no effect as long as fence does not name "watchdog"')
+
+
+def _check_at_least_one(
+    table: model.Election, prefix: str, tables: Sequence[Mapping[str, Any]], report: Report
+) -> None:
+    """Note what two nodes must never have at the same time, and what would keep them from it."""
+    others = sorted({str(each.get("type")) for each in tables if not is_vip(each)})
+    if others:
+        report.problem(
+            f"{prefix}.guarantee",
+            f'"{AT_LEAST_ONE}" is for addresses alone, as without etcd two nodes may hold: put what is of '
+            f'type {" and ".join(others)} into an election of its own with "{AT_MOST_ONE}"',
+        )
+    elif not tables:
+        report.problem(f"{prefix}.guarantee", f'"{AT_LEAST_ONE}" needs a resource of type vip: only an '
+                                              "address can be asked for without etcd")
+    if table.fence != ["kill"]:
+        report.problem(f"{prefix}.fence", f'must be left out: with "{AT_LEAST_ONE}" nobody is fenced')
 
 
 def _sub_table(

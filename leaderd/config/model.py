@@ -1,13 +1,12 @@
 """What may stand in the configuration, piece by piece; INTERFACES: Configuration.
 
 Each table has a model of its own and is checked by itself, so that one bad key hides no other.
-Values that a later version will give a meaning to are refused unless they say what is done anyway:
-a key that is accepted and has no effect would be a promise that is not kept.
+A key that is accepted and has no effect would be a promise that is not kept.
 """
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -85,17 +84,6 @@ def _page(value: str) -> str:
     if not _url(value, "write it as http://HOST[:PORT]/PATH").geturl().isascii():
         raise ValueError("must be of ASCII characters; write others as %XX")
     return value
-
-
-def _only(value: object, remedy: str) -> AfterValidator:
-    """Refuse everything but the value that describes what this version does anyway."""
-
-    def check(given: Any) -> Any:
-        if given != value:
-            raise ValueError(f"is not supported yet; {remedy}")
-        return given
-
-    return AfterValidator(check)
 
 
 def _address(value: str) -> str:
@@ -210,10 +198,7 @@ class Election(Budget):
     """`[[election]]`, without its resources and sub-tables."""
 
     name: Name
-    guarantee: Annotated[
-        Literal["at-most-one", "at-least-one"],
-        _only("at-most-one", 'leave it out or write "at-most-one"'),
-    ] = "at-most-one"
+    guarantee: Literal["at-most-one", "at-least-one"] = "at-most-one"
     priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     preempt: bool = False
     preempt_delay: Seconds = 60.0

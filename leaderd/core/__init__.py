@@ -10,5 +10,5 @@ resource to refuse, by the fencing token.
 Way through the code: `states` (the table), `machine` (the frame), `election` (the decisions), `session`
 (from lease to takeover), `takeover` (when the previous window is over), `term` and `remains` (starting, and
 everything after a stop), `lease` and `proof` (arithmetic), `history` (restores), `records` (what stands in
-etcd).
+etcd). `atleast` and `floor` are for elections that promise the opposite, and no part of all this.
 """

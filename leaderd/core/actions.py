@@ -248,6 +248,25 @@ class StopResources(Action):
     """For the hooks."""
 
 
+# --- an address without etcd (`core.floor`) ---
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAddress(Action):
+    """Ask the network whether another host has an address of the group → `AddressProbed`."""
+
+    serial: int
+    """Number of the question, to be handed back."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOn(Action):
+    """Let the kernel keep the addresses as long as this: no lease of etcd's, and no guard is told."""
+
+    lease: Lease
+    """What the node gives itself."""
+
+
 # --- news ---
 
 

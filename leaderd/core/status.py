@@ -7,6 +7,9 @@ from leaderd.core.records import CandidateKey
 from leaderd.core.states import State
 from leaderd.instant import Instant
 
+AT_MOST_ONE = "at-most-one"
+AT_LEAST_ONE = "at-least-one"
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -26,6 +29,9 @@ class Status:
         healthy: The node's own check says that it may lead; True where it has none.
         paused: An operator keeps every node from being newly promoted.
         nodes: What the nodes have last said of themselves, in the queue or not, by name.
+        guarantee: "at-most-one" or "at-least-one".
+        proven: False while the node holds, takes or drops an address that etcd knows nothing of; then
+            there is no token, and `stop_at` is the end of what the node gives itself.
     """
 
     election: str
@@ -41,3 +47,5 @@ class Status:
     healthy: bool = True
     paused: bool = False
     nodes: tuple[NodeReport, ...] = ()
+    guarantee: str = AT_MOST_ONE
+    proven: bool = True

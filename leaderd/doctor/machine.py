@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from leaderd.core.status import AT_LEAST_ONE
 from leaderd.doctor.finding import Finding, fail, ok, warn
 from leaderd.doctor.trial import Trial
 from leaderd.enforcers import covered_without_us
@@ -50,8 +51,17 @@ def findings(plan: Plan | None, trials: Trials) -> Iterator[Finding]:
     yield _namespaces(elections)
     yield _lifetimes(trials.lifetime, needed=_has(elections, "vip"))
     yield from _watchdogs(elections)
+    yield from _guarantees(elections)
     if plan:
         yield _state(plan.state_dir)
+
+
+def _guarantees(elections: Sequence[ElectionPlan]) -> Iterator[Finding]:
+    """Say once more what was chosen where it is not what the rest of this program is for."""
+    for each in elections:
+        if each.guarantee == AT_LEAST_ONE:
+            yield ok("guarantee", f"election {each.name}: at least one; without etcd its holder keeps the "
+                                  "address, and nodes that cannot hear one another may both have it")
 
 
 def _has(elections: Sequence[ElectionPlan], *types: str) -> bool:

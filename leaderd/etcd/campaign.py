@@ -19,6 +19,7 @@ from leaderd.core.records import Snapshot
 from leaderd.errors import EtcdError, EtcdRefusedError, InvariantError
 from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.hedge import first_answer
+from leaderd.etcd.lull import lull
 from leaderd.etcd.ops import Compare, Delete, Grant, Put, Relation, Target
 from leaderd.etcd.retry import retrying
 from leaderd.etcd.snapshot import build_snapshot, snapshot_ranges
@@ -169,7 +170,7 @@ class Campaign:
             # successor then waits for the whole window, which is safe.
             await self._revoke(order.record.lease)
             raise
-        self._background(self._revoke(order.record.lease))
+        self._background(self._revoke_later(order.record.lease))
 
     async def answer(self, candidacy: Candidacy, intent: int) -> None:
         """Say in our own key that we are ready for an intent.
@@ -258,6 +259,11 @@ class Campaign:
             await endpoint.txn(conditions, (change,), (), self._timing.attempt_timeout)
 
         await self.insist(leg)
+
+    async def _revoke_later(self, lease: int) -> None:
+        # The successor is just taking over; nothing waits for this but the end of the agent.
+        await lull()
+        await self._revoke(lease)
 
     async def _revoke(self, lease: int) -> None:
         async def leg(endpoint: Endpoint) -> None:

@@ -88,7 +88,7 @@ class Chronicle:
         await self._drop_oldest(endpoint)
 
     async def _drop_oldest(self, endpoint: Endpoint) -> None:
-        span = Range(self._keys.history, self._keys.history_end)
+        span = Range(self._keys.history, self._keys.history_end, keys_only=True)
         names = sorted(each.key for each in (await endpoint.read(span, self._timeout)).found)
         if len(names) > KEPT:
             await endpoint.txn((), (Delete(self._keys.history, names[-KEPT]),), (), self._timeout)

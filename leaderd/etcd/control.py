@@ -35,6 +35,8 @@ T = TypeVar("T")
 _LOOK: Final = 0.05
 # How long is waited beyond what the budget allows for: a loaded machine, a hook that reports late.
 _PATIENCE: Final = 3.0
+# And beyond the lease of a node that does not see that it is to leave.
+_TO_LEAVE: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +182,28 @@ class ElectionControl:
         return seen
 
     async def stand_by(self, node: str, seen: Snapshot) -> None:
-        """Mark a node, unless another was marked since `seen`; wait until it has left, within a bound."""
-        timing, keys = self._timing, self._keys
+        """Mark a node, unless another was marked since `seen`; `until_left` waits for what it does then."""
+        keys = self._keys
         if node not in Controls.read(seen.controls).standby:
             others = Compare(keys.standby(""), Target.MOD, Relation.LESS, seen.revision + 1, keys.standby_end)
             await self._change((others,), Put(keys.standby(node), self._by()))
-        until = self._clock.now().plus(timing.stop_timeout + timing.kill_time + _PATIENCE)
-        while self._clock.now().left_until(until) > 0:
+
+    async def until_left(self, node: str) -> None:
+        """Wait until a marked node has stopped its resources and left.
+
+        Raises:
+            RefusedError: It has not, though even one that does not see the mark would have lost its lease.
+                The mark stands.
+        """
+        until = self._clock.now().plus(self._timing.ttl + _TO_LEAVE)
+        while True:
             seen = await self._look()
             holds = seen.holder is not None and seen.holder.node == node and seen.holder.state == "held"
             if not holds and all(key.node != node for key in seen.queue):
                 return
+            if self._clock.now().left_until(until) <= 0:
+                text = "may still hold its resources" if holds else "is still in the queue"
+                raise RefusedError(f"election {self._keys.name}: {node} is marked, but {text}; look there")
             await self._pause()
 
     async def go_online(self, node: str) -> None:
@@ -267,9 +280,14 @@ class ElectionControl:
                                    "nothing was done, look and try again")
 
     async def _transact(self, conditions: tuple[Compare, ...], then: tuple[Op, ...]) -> TxnAnswer:
-        return await self._ask(
-            lambda endpoint: endpoint.txn(conditions, then, (), self._timing.attempt_timeout)
-        )
+        try:
+            return await self._ask(
+                lambda endpoint: endpoint.txn(conditions, then, (), self._timing.attempt_timeout)
+            )
+        except UnreachableError as error:
+            # What was sent may lie in front of a member that only stands still.
+            text = f"{error}; it may be done all the same: see `leaderd status {self._keys.name}`"
+            raise UnreachableError(text) from error
 
     async def _ask(self, leg: Callable[[Endpoint], Awaitable[T]]) -> T:
         timing = self._timing

@@ -54,10 +54,11 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """All keys from `key` up to `range_end`, smallest create revision first."""
+    """All keys from `key` up to `range_end`, smallest create revision first, perhaps without their values."""
 
     key: str
     range_end: str
+    keys_only: bool = False
 
 
 Op = Put | Delete | Range

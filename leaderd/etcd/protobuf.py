@@ -32,7 +32,8 @@ def op(each: ops.Op) -> Any:
 def range_request(span: ops.Range) -> Any:
     """Return the request for a range."""
     return rpc.RangeRequest(
-        key=span.key.encode(), range_end=span.range_end.encode(), sort_target="CREATE", sort_order="ASCEND"
+        key=span.key.encode(), range_end=span.range_end.encode(), sort_target="CREATE", sort_order="ASCEND",
+        keys_only=span.keys_only,
     )
 
 

@@ -41,6 +41,7 @@ from leaderd.etcd.chronicle import Chronicle
 from leaderd.etcd.client import Endpoint, EtcdClient
 from leaderd.etcd.evidence import Evidence, gather_evidence
 from leaderd.etcd.hedge import cancelled, first_answer
+from leaderd.etcd.lull import lull
 from leaderd.etcd.session import Meter, Session
 from leaderd.etcd.watch import control_watch, queue_watch
 from leaderd.keys import ElectionKeys
@@ -120,10 +121,7 @@ class ElectionStore:
             case AnswerIntent() if action.serial in self._candidacies:
                 self._quietly(self._campaign.answer(self._candidacies[action.serial], action.intent))
             case RecordStart():
-                entry = self._chronicle.begin(action)
-                self._quietly(self._campaign.insist(
-                    lambda endpoint: self._chronicle.write_start(endpoint, action, entry)
-                ))
+                self._quietly(self._record_start(action, self._chronicle.begin(action)))
             case RecordEnd():
                 last_words = self._chronicle.end(action)
                 # Those of a clean end go into the release.
@@ -131,6 +129,13 @@ class ElectionStore:
                     self._quietly(self._campaign.insist(
                         lambda endpoint: endpoint.txn((), (last_words,), (), self._timing.attempt_timeout)
                     ))
+
+    async def _record_start(self, action: RecordStart, entry: dict[str, Any]) -> None:
+        """Write the history of a term that starts, which takes three requests."""
+        await lull()
+        await self._campaign.insist(
+            lambda endpoint: self._chronicle.write_start(endpoint, action, entry)
+        )
 
     async def run(self) -> None:
         """Follow queue and controls until cancelled.

@@ -11,6 +11,7 @@ from leaderd.guard.cleanup import RELEASE_TIME, Cleanup, Culprits, Tools
 from leaderd.guard.escalation import Escalation, Outcome
 from leaderd.guard.fence import Watchdogs
 from leaderd.guard.journal import Entry
+from leaderd.guard.scribe import Page
 from leaderd.guard.term import Duty, Phase, Term, Verdict, feeds, heard, judge, next_deadline, orphaned, steps
 from leaderd.guard.wire import Answer, Arm, Armed, Fence, Fenced, Fencing, Message
 from leaderd.guard.worker import Result, Workers
@@ -150,8 +151,8 @@ class Custody:
             longest = plan.kill_time + plan.stop_timeout
             if not self._watchdogs.start(plan.watchdog_device, plan.kill_time, longest):
                 return  # Without its enforcer nothing starts: no answer, and the agent steps down.
-        write = partial(self._tools.journal.write, term.order, "armed")
-        self._keep_journal(term.order.election, write, partial(self._written, term.order))
+        page = self._tools.journal.page(term.order, "armed")
+        self._keep_journal(term.order.election, page, partial(self._written, term.order))
 
     def _written(self, order: Arm) -> None:
         term = self._terms.get(order.election)
@@ -161,18 +162,12 @@ class Custody:
         self._tell(Armed(order.election, order.token))
 
     def _write(self, term: Term, phase: str) -> None:
-        write = partial(
-            self._tools.journal.write, term.order, phase, escalated=term.escalated, rebooted=term.rebooted
+        page = self._tools.journal.page(
+            term.order, phase, escalated=term.escalated, rebooted=term.rebooted
         )
-        self._keep_journal(term.order.election, write)
+        self._keep_journal(term.order.election, page)
 
-    def _keep_journal(
-        self, election: str, write: Callable[[], None], then: Callable[[], None] | None = None
-    ) -> None:
-        def job() -> Result:
-            write()
-            return {}
-
+    def _keep_journal(self, election: str, page: Page, then: Callable[[], None] | None = None) -> None:
         def done(result: Result | None) -> None:
             if result is None:
                 self._tools.log.error("journal not written", election=election)
@@ -180,7 +175,7 @@ class Custody:
                 then()
 
         # A lane of its own: no stop waits for a disk that stalls. Election names have no blanks.
-        self._workers.submit(f"{election} journal", job, done)
+        self._workers.write(f"{election} journal", page, done)
 
     # --- cleaning up ---
 
@@ -220,8 +215,10 @@ class Custody:
         order, guard, agent = term.order, os.getpid(), self._agent
         marks = {"LEADERD_ELECTION": order.election}
         if not term.recovered:
+            # The scribe may carry the mark too: the guard's own environment is as the user set it.
             return Culprits(
-                lambda: [pid for pid in children.descendants(guard, {os.getpid()}) if pid != agent],
+                lambda: [pid for pid in children.descendants(guard, {os.getpid(), self._workers.scribe})
+                         if pid != agent],
                 marks, survivors,
             )
         # What an earlier run has left descends from nobody we know. Etcd's lease ids do not recur,
@@ -264,7 +261,7 @@ class Custody:
 
     def _forget(self, name: str) -> None:
         del self._terms[name]
-        self._keep_journal(name, partial(self._tools.journal.remove, name))
+        self._keep_journal(name, self._tools.journal.blank(name))
 
     # --- time ---
 

@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from leaderd.guard.scribe import Page
 from leaderd.guard.wire import Arm
 from leaderd.slots import DRAFT, SlotFile
 
@@ -59,29 +60,26 @@ class Journal:
         """Return whether the instants of an entry may be compared with today's."""
         return entry.boot_id == self._boot_id
 
-    def write(self, order: Arm, phase: str, *, escalated: bool = False, rebooted: bool = False) -> None:
-        """Put a term on disk; when this returns it survives a power failure.
+    def page(self, order: Arm, phase: str, *, escalated: bool = False, rebooted: bool = False) -> Page:
+        """Return what is to be written of a term.
 
         Args:
             order: What it was armed with.
             phase: See `Entry`.
             escalated: See `Entry`.
             rebooted: It was armed before the last boot, and stays of another boot than this.
-
-        Raises:
-            OSError: It is not written; nothing may start.
         """
         boot = "" if rebooted else self._boot_id
         fields = {"boot_id": boot, "phase": phase, "escalated": escalated, "order": order.fields()}
-        self._file(order.election).write(json.dumps(fields))
+        return Page(self._path(order.election), json.dumps(fields))
 
-    def remove(self, election: str) -> None:
-        """Forget a term that needs nothing more.
+    def blank(self, election: str) -> Page:
+        """Return what forgets a term that needs nothing more.
 
-        Raises:
-            OSError: It may come back after a crash; its stops are then run once more, which is harmless.
+        Where it cannot be written the term may come back after a crash; its stops are then run once more,
+        which is harmless.
         """
-        self._file(election).write("")
+        return Page(self._path(election), "")
 
     def load(self) -> tuple[list[Entry], list[str]]:
         """Return what earlier runs have left, and a line of each file that cannot be read."""
@@ -90,14 +88,14 @@ class Journal:
             if name.endswith(DRAFT):
                 continue
             try:
-                if text := self._file(name).read():
+                if text := SlotFile(self._path(name)).read():
                     entries.append(_entry(json.loads(text)))
             except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
                 damaged.append(f"{os.path.join(self._folder, name)}: {error!r}")
         return entries, damaged
 
-    def _file(self, election: str) -> SlotFile:
-        return SlotFile(os.path.join(self._folder, election))
+    def _path(self, election: str) -> str:
+        return os.path.join(self._folder, election)
 
 
 def _entry(fields: dict[str, Any]) -> Entry:

@@ -1,6 +1,6 @@
 """The loop of the guard: what it waits for, and in which order it looks at things.
 
-    wait → reap → hear every message → read the clocks → judge
+    wait → reap → take the scribe's answer → hear every message → read the clocks → judge
 
 The order matters: after the guard itself was stopped, renewals that arrived meanwhile are heard before
 anybody is judged by deadlines they have moved (rules R10, R13).
@@ -112,10 +112,12 @@ class Guard:
             self._start_if_due()
             self._wait()
             self._reap()
+            self._workers.heed()
             self._hear()
             self._judge(self._clock.now())
         # The last look lets a watchdog that nobody needs any more be closed in peace.
         self._custody.tick(self._clock.now())
+        self._workers.close()
         return code
 
     def _prepare(self) -> None:
@@ -124,6 +126,7 @@ class Guard:
         kernel.adopt_orphans()
         if refused := kernel.ask_for_priority():
             self._log.info("guard runs without", refused="; ".join(refused))
+        self._workers.begin()
 
     # --- the agent ---
 
@@ -196,6 +199,8 @@ class Guard:
     def _wait(self) -> None:
         poll = select.poll()
         poll.register(self._signals.fd, select.POLLIN)
+        if (answers := self._workers.answers) is not None:
+            poll.register(answers, select.POLLIN)
         if self._agent is not None and self._agent.closed_at is None:
             poll.register(self._agent.link, select.POLLIN)
         seconds = self._patience()

@@ -3,7 +3,7 @@
 A worker runs one job, writes its result as JSON into a pipe and ends. It has ordinary priority, adopts
 what its hooks leave behind, and is killed with all of it when its time is over. Jobs of one lane run
 strictly one after the other: an election has one for its hooks, which never overlap, and one for its
-journal, which never goes backwards.
+journal, which never goes backwards. The journal's pages go to the lasting `scribe` whenever that is free.
 """
 
 import fcntl
@@ -11,15 +11,17 @@ import json
 import os
 import select
 import signal
-import traceback
+import socket
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from leaderd.guard import children, kernel
+from leaderd.guard import children
+from leaderd.guard.fork import fork
 from leaderd.guard.log import Log
+from leaderd.guard.scribe import Page, Scribe
 from leaderd.instant import Instant
 
 Result = dict[str, Any]
@@ -69,6 +71,7 @@ class _Task:
     job: Job
     done: Done
     until: Instant | None
+    page: Page | None = None
     pid: int = 0
     pipe: int = -1
 
@@ -78,8 +81,7 @@ class Workers:
 
     Args:
         log: Where a job that raises is reported.
-        keep: Descriptors that a worker keeps open, besides standard ones and the log's. The link to
-            the agent must not be among them: its end of file is how the agent learns of our death.
+        keep: Descriptors that a worker keeps open, besides standard ones and the log's; see `fork`.
     """
 
     def __init__(self, log: Log, keep: Collection[int]) -> None:
@@ -87,11 +89,25 @@ class Workers:
         self._keep = {0, 1, 2, *keep, *log.files}
         self._lanes: dict[str, deque[_Task]] = {}
         self._abandoned: set[int] = set()
+        self._scribe = Scribe(log, self._keep)
+        # The lane whose page the scribe has in hand.
+        self._writing: deque[_Task] | None = None
 
     @property
     def pids(self) -> set[int]:
         """Process ids of all workers that run."""
-        return {lane[0].pid for lane in self._lanes.values() if lane and lane[0].pid} | self._abandoned
+        busy = {lane[0].pid for lane in self._lanes.values() if lane and lane[0].pid}
+        return busy | self._abandoned | ({self._scribe.pid} if self._scribe.pid else set())
+
+    @property
+    def scribe(self) -> int:
+        """Process id of the scribe; 0 while there is none."""
+        return self._scribe.pid
+
+    @property
+    def answers(self) -> socket.socket | None:
+        """What is readable once `heed` has something to do; None where that cannot be."""
+        return self._scribe.link
 
     @property
     def idle(self) -> bool:
@@ -107,8 +123,47 @@ class Workers:
             done: Called in the guard with the result; None when the worker failed or was killed.
             until: When the worker is killed, a moment after; None lets it take its time.
         """
+        self._queue(lane, _Task(job, done, until))
+
+    def write(self, lane: str, page: Page, done: Done) -> None:
+        """Have a page written after all earlier jobs of its lane; it may take its time.
+
+        Args:
+            lane: Its name.
+            page: To be put on disk.
+            done: Called in the guard when it is there; with None when the write failed.
+        """
+
+        def job() -> Result:
+            page.write()
+            return {}
+
+        self._queue(lane, _Task(job, done, None, page))
+
+    def begin(self) -> None:
+        """Start the scribe before the first page comes; one that cannot be had now is tried again then."""
+        with suppress(OSError):
+            self._scribe.begin()
+
+    def close(self) -> None:
+        """End the scribe; nothing may be under way any more."""
+        self._scribe.end()
+
+    def heed(self) -> None:
+        """Take note of what the scribe has done."""
+        self._noted(self._scribe.answer())
+
+    def _noted(self, written: bool | None) -> None:  # noqa: FBT001 - as the scribe says it
+        if written is None or self._writing is None:
+            return
+        tasks, self._writing = self._writing, None
+        task = tasks.popleft()
+        self._start_next(tasks)
+        task.done({} if written else None)
+
+    def _queue(self, lane: str, task: _Task) -> None:
         tasks = self._lanes.setdefault(lane, deque())
-        tasks.append(_Task(job, done, until))
+        tasks.append(task)
         if len(tasks) == 1:
             self._start_next(tasks)
 
@@ -116,6 +171,15 @@ class Workers:
         """Take note of a dead child; return whether it was a worker."""
         if pid in self._abandoned:
             self._abandoned.remove(pid)
+            return True
+        if pid == self._scribe.pid:
+            self._log.error("worker failed", detail="the scribe of the journal has died")
+            self._noted(self._scribe.buried())
+            if self._writing is not None:
+                # With a page in hand: a worker writes it, as what kills one scribe may kill the next.
+                tasks, self._writing = self._writing, None
+                tasks[0].page = None
+                self._start_next(tasks)
             return True
         for tasks in self._lanes.values():
             if tasks and tasks[0].pid == pid:
@@ -150,54 +214,35 @@ class Workers:
     def _start_next(self, tasks: deque[_Task]) -> None:
         while tasks:
             try:
-                self._start(tasks[0])
+                self._start(tasks)
             except OSError as error:
                 # No process to be had: a failed job, as the guard itself must go on.
                 self._log.error("worker not started", detail=str(error))
-                os.close(tasks[0].pipe)
                 tasks.popleft().done(None)
             else:
                 return
 
-    def _start(self, task: _Task) -> None:
+    def _start(self, tasks: deque[_Task]) -> None:
+        task = tasks[0]
+        if task.page is not None and self._scribe.take(task.page):
+            self._writing = tasks
+            return
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        task.pipe = reading
         try:
-            task.pid = os.fork()
+            task.pid = fork(lambda: _work(task.job, writing), self._log, {*self._keep, writing})
         except OSError:
-            os.close(writing)
+            os.close(reading)
             raise
-        if task.pid == 0:
-            self._be_worker(task.job, writing)
-        os.close(writing)
-
-    def _be_worker(self, job: Job, pipe: int) -> NoReturn:
-        status = 1
-        try:
-            _leave_the_guard({*self._keep, pipe})
-            packet = json.dumps({"result": job(), "hanging": list(_hanging)}).encode()
-            # The result is longer than a pipe holds only if something is wrong; then wait for the reader.
-            fcntl.fcntl(pipe, fcntl.F_SETFL, 0)
-            os.write(pipe, packet)
-            status = 0
-        except BaseException:  # noqa: BLE001 - a fork must never return into its parent's code
-            with suppress(BaseException):
-                self._log.error("worker failed", detail=traceback.format_exc())
-        os._exit(status)
+        finally:
+            os.close(writing)
+        task.pipe = reading
 
 
-def _leave_the_guard(keep: set[int]) -> None:
-    signal.set_wakeup_fd(-1)
-    # A service manager that signals the whole control group must not cut a stop short.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.setpgid(0, 0)
-    kernel.adopt_orphans()
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in keep:
-            with suppress(OSError):
-                os.close(int(name))
+def _work(job: Job, pipe: int) -> None:
+    packet = json.dumps({"result": job(), "hanging": list(_hanging)}).encode()
+    # The result is longer than a pipe holds only if something is wrong; then wait for the reader.
+    fcntl.fcntl(pipe, fcntl.F_SETFL, 0)
+    os.write(pipe, packet)
 
 
 def _read_answer(pipe: int) -> dict[str, Any] | None:

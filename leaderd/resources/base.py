@@ -19,6 +19,8 @@ class Term:
         reason: Why leadership was won or lost.
         previous: Node that led before, or "".
         released: It has let go cleanly, so nobody can hold any more.
+
+    A negative token stands for no term at all: an address that is taken while etcd does not answer.
     """
 
     token: int
@@ -53,6 +55,29 @@ class Expecting(Protocol):
 
     def expect(self, opens_at: Instant | None) -> None:
         """Note when the last holder's window will have closed, None while unknown; called often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the network has answered.
+
+    Attributes:
+        sent: It could be asked at all.
+        other: Who else has an address, for people; "" for nobody.
+        yields: That one's hardware address is the smaller.
+    """
+
+    sent: bool
+    other: str = ""
+    yields: bool = False
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A resource whose network can be asked whether another host has it."""
+
+    async def probe(self) -> Probe:
+        """Ask; whatever goes wrong is "not sent"."""
 
 
 class Resource(Protocol):

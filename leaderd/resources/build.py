@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from leaderd.clock import Clock
 from leaderd.core.events import Event
 from leaderd.core.lease import Timing
+from leaderd.core.status import AT_LEAST_ONE
 from leaderd.errors import InvariantError
 from leaderd.plan import ElectionPlan, ResourcePlan
 from leaderd.resources import systemd
@@ -186,5 +187,6 @@ def _vip(resource: ResourcePlan, plan: ElectionPlan, site: Site, lifetimes: Life
         thread=KernelThread(site.clock),
         log=partial(site.log, election=plan.name, resource=resource.name),
         announced=partial(site.announced, plan.name, resource.name),
+        at_least_one=plan.guarantee == AT_LEAST_ONE,
     )
     return Vip(resource.name, setup, plan.stop_timeout)

@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 
 from leaderd.clock import Clock
-from leaderd.core.actions import StartResources, StopResources
+from leaderd.core.actions import ProbeAddress, StartResources, StopResources
 from leaderd.core.events import Event, ResourceFailed, ResourcesStarted, ResourcesStopped, StartFailed
+from leaderd.core.floor import AddressProbed
 from leaderd.core.lease import Lease, Timing
 from leaderd.errors import InvariantError, LeaderdError, ResourceError
 from leaderd.instant import Instant
-from leaderd.resources.base import Expecting, Resource, StopCommand, Term
+from leaderd.resources.base import Expecting, Probing, Resource, StopCommand, Term
 from leaderd.resources.contain import Log, Pods
 from leaderd.resources.waiting import done_by
 from leaderd.resources.watch import Shop, Watch
@@ -58,17 +59,23 @@ class ResourceGroup:
         # Unfinished tasks, oldest first, and those of them that a stop puts an end to.
         self._tasks: list[Task] = []
         self._stoppable: list[Task] = []
+        # No part of a term: a stop must not wait for them, nor end them.
+        self._questions: list[Task] = []
 
-    def perform(self, action: StartResources | StopResources) -> None:
-        """Begin to start or stop all; the outcome is posted."""
+    def perform(self, action: StartResources | StopResources | ProbeAddress) -> None:
+        """Begin to start or stop all, or to ask the network; the outcome is posted."""
+        if isinstance(action, ProbeAddress):
+            self._questions.append(asyncio.get_running_loop().create_task(self._probe(action.serial)))
+            return
         before = self._tasks = [task for task in self._tasks if not task.done()]
+        # Also before a start: an election at least one begins a term where the address stands already.
+        for task in self._stoppable:
+            task.cancel()
+        self._stoppable = []
         if isinstance(action, StartResources):
             self._lease = action.lease
             self._stoppable = [self._begin(self._start(action, before))]
         else:
-            for task in self._stoppable:
-                task.cancel()
-            self._stoppable = []
             self._begin(self._stop(action, before))
 
     def extend(self, lease: Lease) -> None:
@@ -98,9 +105,9 @@ class ResourceGroup:
 
     async def close(self, until: Instant) -> None:
         """End what still runs and the processes that run hooks: the agent is about to exit."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._questions):
             task.cancel()
-        await self._settled(self._tasks, until)
+        await self._settled([*self._tasks, *self._questions], until)
         if self._pods:
             await self._pods.close(until)
 
@@ -177,6 +184,17 @@ class ResourceGroup:
         except ResourceError as error:
             return [describe(error)]
         return []
+
+    async def _probe(self, serial: int) -> None:
+        self._questions = [task for task in self._questions if not task.done()]
+        sent_at = self._clock.now()
+        probing = [resource for resource in self._resources if isinstance(resource, Probing)]
+        found = await asyncio.gather(*(resource.probe() for resource in probing))
+        self._post(AddressProbed(
+            serial, sent_at, sent=all(each.sent for each in found),
+            other="; ".join(each.other for each in found if each.other),
+            yields=any(each.yields for each in found),
+        ))
 
     async def _watch(self, token: int, term: Term) -> None:
         try:

@@ -20,11 +20,15 @@ from leaderd.resources.addresses import Changes, Found, Interface, Kernel, Port
 from leaderd.resources.announce import Wire
 from leaderd.resources.contain import Log
 from leaderd.resources.lifetime import TELLING, Lifetimes
-from leaderd.resources.probe import conflict
-from leaderd.resources.waiting import done_by
+from leaderd.resources.probe import Other, conflict
+from leaderd.resources.waiting import done_by, pause_until
 
 T = TypeVar("T")
 
+# Whoever is elected and finds its address at others announces it again so often, seconds, for so long
+# beyond a window: by then they have heard of it, or their kernels have ended it (`core.floor`).
+INSIST_PAUSE = 0.1
+INSIST_BEYOND = 3.0
 # Announcements after taking an address, seconds from then on; switches and hosts lose some, or are not
 # ready yet. After these, one every `announce_interval`.
 BURSTS = (0.0, 0.05, 0.1, 0.2, 0.4, 4.0, 4.1, 4.2, 4.3, 4.4)
@@ -69,6 +73,7 @@ class Setup:
         thread: Of this vip.
         log: With the names of election and resource.
         announced: Called for every announcement of an address.
+        at_least_one: Other nodes may have the addresses without etcd, and let go when they hear of us.
     """
 
     addresses: Sequence[Interface]
@@ -80,6 +85,7 @@ class Setup:
     thread: KernelThread
     log: Log
     announced: Callable[[], None] = lambda: None
+    at_least_one: bool = False
 
 
 class Hold:
@@ -132,18 +138,44 @@ class Hold:
         Raises:
             ResourceError: Somebody has, and it is not to be taken.
         """
-        if self._wire is None:
+        if (found := await self._other()) is None:
             return
+        self._refuse(found)
+        self._setup.log("warning", "address taken from somebody else", detail=found.text)
+
+    async def insist(self) -> None:
+        """Announce the addresses until no other node has one any more.
+
+        Raises:
+            ResourceError: Somebody does not let go, and it is not to be taken.
+        """
         setup = self._setup
-        addresses = [address.ip for address in setup.addresses]
-        own = await setup.thread.ask(self._lease.stop_at, lambda kernel: kernel.macs())
-        if not (found := await conflict(self._wire, addresses, own, setup.clock)):
-            return
-        if not setup.take:
+        until = setup.clock.now().plus(self._lease.timing.window + INSIST_BEYOND)
+        told = False
+        while (found := await self._other()) is not None:
+            if not told:
+                setup.log("warning", "address was held without etcd elsewhere: taken", detail=found.text)
+                told = True
+            if setup.clock.now().left_until(until) <= 0:
+                self._refuse(found)
+                return
+            self._announce()
+            await pause_until(setup.clock, setup.clock.now().plus(INSIST_PAUSE))
+        if told:
+            self._announce()
+
+    async def _other(self) -> Other | None:
+        if self._wire is None:
+            return None
+        addresses = [address.ip for address in self._setup.addresses]
+        own = await self._setup.thread.ask(self._lease.stop_at, lambda kernel: kernel.macs())
+        return await conflict(self._wire, addresses, own, self._setup.clock)
+
+    def _refuse(self, found: Other) -> None:
+        if not self._setup.take:
             raise ResourceError(
-                f'{found} on {setup.interface}; stop it there, or set on_conflict = "take"'
+                f'{found.text} on {self._setup.interface}; stop it there, or set on_conflict = "take"'
             )
-        setup.log("warning", "address taken from somebody else", detail=found)
 
     async def install(self, until: Instant) -> None:
         """Put the addresses on the interface and tell the neighbours.
@@ -160,12 +192,11 @@ class Hold:
             interface=setup.interface, kernel_keeps_it=round(left, 1),
         )
 
-    def watch(self, *, check_conflict: bool) -> None:
-        """Begin to keep the addresses; with `check_conflict`, ask for others at the same time."""
+    def watch(self, *besides: Coroutine[None, None, None]) -> None:
+        """Begin to keep the addresses, and to do something besides, such as asking for others."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._changes.socket, self._changes.drain)
-        work = [self._keep(), *([self.check_conflict()] if check_conflict else [])]
-        self._tasks = [loop.create_task(self._noting_failure(each)) for each in work]
+        self._tasks = [loop.create_task(self._noting_failure(each)) for each in (self._keep(), *besides)]
 
     async def end(self) -> None:
         """Stop keeping them. They are still there, but nothing that is under way adds them again.

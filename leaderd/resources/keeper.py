@@ -60,7 +60,7 @@ class Keeper:
             signal.signal(number, signal.SIG_DFL)
         kernel.die_with(parent)
         kernel.adopt_orphans()
-        with open(request, encoding="ascii") as asked:
+        with open(request, encoding="utf-8") as asked:
             order = json.load(asked)
         self.ends = order["ends"]
         trouble, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
+from typing import NamedTuple
 
 from leaderd.clock import Clock
 from leaderd.resources.announce import Address, Wire, mac_text
@@ -14,7 +15,16 @@ ASK_AT = (0.0, 0.06, 0.12)
 PROBE_TIME = 0.2
 
 
-async def conflict(wire: Wire, addresses: Collection[Address], own: Collection[bytes], clock: Clock) -> str:
+class Other(NamedTuple):
+    """Somebody else who has an address; `text` is for people."""
+
+    text: str
+    mac: bytes
+
+
+async def conflict(
+    wire: Wire, addresses: Collection[Address], own: Collection[bytes], clock: Clock
+) -> Other | None:
     """Ask for 0.2 s who has these addresses.
 
     Args:
@@ -24,15 +34,15 @@ async def conflict(wire: Wire, addresses: Collection[Address], own: Collection[b
         clock: For the pauses.
 
     Returns:
-        Which address is in use and by whom, for people; "" when nobody has claimed any.
+        Who has the first that was claimed; None when nobody has claimed any.
     """
     loop = asyncio.get_running_loop()
-    heard: asyncio.Future[str] = loop.create_future()
+    heard: asyncio.Future[Other] = loop.create_future()
 
     def look() -> None:
         for address, mac in wire.claims():
             if address in addresses and mac not in own and not heard.done():
-                heard.set_result(f"{address} is in use by {mac_text(mac)}")
+                heard.set_result(Other(f"{address} is in use by {mac_text(mac)}", mac))
 
     wire.claims()  # What was said before is no answer.
     for each in wire.sockets:
@@ -46,7 +56,7 @@ async def conflict(wire: Wire, addresses: Collection[Address], own: Collection[b
                     wire.ask(address)
             if await done_by(clock, began.plus(until), heard):
                 return heard.result()
-        return ""
+        return None
     finally:
         for each in wire.sockets:
             loop.remove_reader(each)

@@ -15,10 +15,14 @@ from leaderd.errors import ResourceError
 from leaderd.instant import Instant
 from leaderd.resources import withdraw
 from leaderd.resources.addresses import Found, Kernel, Port
-from leaderd.resources.base import StopCommand, Term
+from leaderd.resources.announce import Wire
+from leaderd.resources.base import Probe, StopCommand, Term
 from leaderd.resources.hold import Hold, Setup
+from leaderd.resources.probe import conflict
 from leaderd.resources.scout import Scout
 
+# What the kernel may take to describe the interface before a probe counts as not sent, seconds.
+PROBE_LIMIT = 1.0
 _FOREIGN = "is configured without a lifetime, so by another tool"
 
 
@@ -58,11 +62,16 @@ class Vip:
         try:
             port = await setup.thread.ask(until, self._examine)
             hold = self._hold = Hold(setup, port, self._lease)
+            elected = term.token > 0
             free = term.released or await self._scout.silent()
-            if not free:
+            if not free and not (setup.at_least_one and elected):
                 await hold.check_conflict()
             await hold.install(until)
-            hold.watch(check_conflict=free)
+            if setup.at_least_one:
+                # Without a proof the election itself asks, over and over.
+                hold.watch(*([hold.insist()] if elected else []))
+            else:
+                hold.watch(*([hold.check_conflict()] if free else []))
         except OSError as error:
             remedy = "; CAP_NET_RAW is needed" if isinstance(error, PermissionError) else ""
             raise ResourceError(f"{self.name}: {setup.interface}: {error.strerror}{remedy}") from error
@@ -107,6 +116,25 @@ class Vip:
     def expect(self, opens_at: Instant | None) -> None:
         """Look for others before this instant, when the last holder's window will have closed."""
         self._scout.expect(opens_at)
+
+    async def probe(self) -> Probe:
+        """Ask the network whether another host has one of the addresses."""
+        setup = self._setup
+        until = setup.clock.now().plus(PROBE_LIMIT)
+        try:
+            port = await setup.thread.ask(until, lambda kernel: kernel.port(setup.interface))
+            own = await setup.thread.ask(until, lambda kernel: kernel.macs())
+            if not port.mac:
+                # Nobody can be asked here: what is held is kept, and nothing is taken.
+                return Probe(sent=self._hold is not None)
+            wire = Wire(setup.interface, port.mac)
+        except (ResourceError, OSError):
+            return Probe(sent=False)
+        try:
+            other = await conflict(wire, [address.ip for address in setup.addresses], own, setup.clock)
+        finally:
+            asyncio.get_running_loop().run_in_executor(None, wire.close)
+        return Probe(True, other.text, other.mac < port.mac) if other else Probe(sent=True)
 
     def stop_commands(self) -> tuple[StopCommand, ...]:
         """Return a program that removes the addresses; it needs neither pyroute2 nor iproute2."""

@@ -1,4 +1,4 @@
-"""What somebody does to the socket, or to the port of HTTP, as a program of its own: run with its name and either.
+"""What somebody does to the socket or the port of HTTP, as a program of its own: give its name and either.
 
 Prints a line when it has begun in earnest; goes on until its standard input ends, or is over by itself.
 """

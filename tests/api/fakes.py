@@ -26,6 +26,7 @@ def election(
         "token": token,
         "lease": "694d8a",
         "guarantee": "at-most-one",
+        "proven": True,
         "valid_for": valid_for,
         "paused": False,
         "healthy": True,

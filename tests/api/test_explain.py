@@ -1,6 +1,7 @@
 """Explanations: for every state and reason there is a sentence, and each says the one thing that matters."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,3 +86,18 @@ def test_both_guarantees_are_named() -> None:
     """And they differ."""
     assert said()["promise"].startswith("At most one")
     assert said(guarantee="at-least-one")["promise"].startswith("At least one")
+
+
+def test_a_holder_without_etcd_claims_no_proof() -> None:
+    """Neither of a lease nor of a token; and it says what that costs."""
+    plan = replace(PLAN, guarantee="at-least-one")
+    for state, words in (("leader", "holds the address without etcd: no proof and no token"),
+                         ("promoting", "takes the address without etcd"),
+                         ("demoting", "lets go of an address")):
+        found = explain("a", {**election(), "state": state, "guarantee": "at-least-one", "proven": False,
+                              "token": 0, "reason": "store-lost"}, plan)
+        assert words in found["why"][0]
+        assert "token 0" not in found["why"][0]
+        assert found["waits"][0].startswith("For etcd to answer: then one node is elected")
+        if state != "demoting":
+            assert "takes the address once nobody has had it for 10 s" in found["failure"][0]

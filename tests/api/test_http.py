@@ -53,6 +53,20 @@ async def test_candidate_is_who_could_take_over(served: Served, change: dict[str
     assert (await served.ask("/candidate")).code == (await served.ask("/replica")).code == code
 
 
+async def test_a_holder_without_etcd_leads_and_says_that_nothing_is_proven(served: Served) -> None:
+    """As its guarantee is at least one: a load balancer sends there, and a program sees no token."""
+    served.source.set({**election(token=0), "guarantee": "at-least-one", "proven": False, "lease": ""})
+    answer = await served.ask("/leader")
+    assert answer.code == 200
+    assert (answer.json["guarantee"], answer.json["proven"], answer.json["token"]) == (
+        "at-least-one", False, 0)
+    assert answer.headers["leaderd-token"] == "0"
+    assert (await served.ask("/readyz")).code == 503
+    metrics = (await served.ask("/metrics")).body.decode()
+    assert 'leaderd_unproven{election="db"} 1.0' in metrics
+    assert 'leaderd_leader{election="db"} 1.0' in metrics
+
+
 async def test_ready_needs_a_session_and_clean_resources_in_every_election(served: Served) -> None:
     assert (await served.ask("/readyz")).code == 200
     served.source.set(election(), {**election("web", state="fenced"), "detail": "stop failed"})

@@ -90,6 +90,21 @@ async def test_an_answer_is_given_again_only_while_fresh(
     assert await asked(served) == 5
 
 
+async def test_a_holder_without_etcd_leads_and_has_no_token(
+    served: Served, make: Callable[..., Any]
+) -> None:
+    """At least one: nothing that checks tokens may take it for a leader's."""
+    served.source.set({**election(token=0), "guarantee": "at-least-one", "proven": False})
+    client = make(address(served), fresh=0.0)
+    assert await client.is_leader()
+    with pytest.raises(LeaseLostError, match="there is no fencing token"):
+        await client.token()
+    with pytest.raises(TimeoutError):
+        await client.wait_until_leader(0.3)
+    served.source.set(election())
+    assert await client.token() == 1234
+
+
 async def test_the_time_on_the_way_is_not_given_away(make: Callable[..., Any]) -> None:
     """A daemon that takes half a second to answer has its answer believed for so much less."""
     body = b"{}"

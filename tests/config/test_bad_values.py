@@ -65,7 +65,7 @@ BAD: dict[str, list[Any]] = {
         "-a:1", "1.2.3.4:" + "9" * 100,
     ],
     "election__name": [None, *NOT_NAME],
-    "election__guarantee": [1, "", "at-least-one", "exactly-one"],
+    "election__guarantee": [1, "", "exactly-one"],
     "election__ttl": [0, 1, 301, -5, 10.0, "10", True, math.nan],
     "election__retry_period": NOT_SECONDS,
     "election__attempt_timeout": NOT_SECONDS,

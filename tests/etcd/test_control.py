@@ -56,6 +56,28 @@ async def test_two_standbys_at_once_do_not_leave_an_election_without_a_leader(pl
         await control(b).stand_by("b", second)
 
 
+async def test_a_node_that_does_not_leave_is_not_said_to_have_left(
+    player: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever works on it next must know: it holds, or it only queues; one that goes is waited for."""
+    a, b = player("a"), player("b")
+    monkeypatch.setattr("leaderd.etcd.control._TO_LEAVE", 0.2 - a.timing.ttl)
+    await a.join()
+    order = a.take_over(await a.snapshot())
+    await a.answer(order, TookOver)
+    await b.join()
+    for node, why in (("a", "may still hold its resources"), ("b", "is still in the queue")):
+        await control(b).stand_by(node, await control(b).check_standby(node, force=True))
+        with pytest.raises(RefusedError, match=f"{node} is marked, but {why}"):
+            await control(b).until_left(node)
+    monkeypatch.undo()
+    leaving = asyncio.ensure_future(control(a).until_left("b"))
+    await asyncio.sleep(0)
+    assert not leaving.done()
+    b.end(give_up=True)
+    await leaving
+
+
 async def test_a_node_that_nobody_knows_is_named_as_such(player: Make, cluster: Cluster) -> None:
     """A slip of the pen must not look like success; a mark that stands for it can be taken away."""
     a = player("a")
@@ -68,26 +90,23 @@ async def test_a_node_that_nobody_knows_is_named_as_such(player: Make, cluster: 
     assert await control(a).known() == {"a"}
 
 
-async def test_all_elections_of_a_node_are_those_that_it_competes_in(player: Make) -> None:
-    """Not all of the node that is asked: b competes in one of a's two."""
-    a, b = player("a"), player("b")
+async def test_all_elections_of_a_node_are_those_that_it_competes_in(player: Make, cluster: Cluster) -> None:
+    """Not all of the node that is asked: b is in one of a's two."""
+    a = player("a")
     await a.join()
-    await b.join()
-    other = ElectionKeys("/elsewhere", "web")
+    cluster.etcdctl("put", a.keys.node("b"), json.dumps({"state": "standby", "reason": "unhealthy"}))
+    db = control(a)
+    web = ElectionControl(a.client, ElectionKeys("/elsewhere", "web"), "a", a.timing, a.clock)
     operators = Operators("a")
-    operators.add("db", control(a), lambda: 0)
-    alone = ElectionControl(a.client, other, "a", a.timing, a.clock)
-    operators.add("web", alone, lambda: 0)
-    b.end(give_up=False)
-    await operators.set_standby("", "b", standby=True, force=False)
-    assert await control(a).known() == {"a", "b"}
-    assert await alone.known() == {"a"}
-    await operators.set_standby("", "b", standby=False, force=False)
+    operators.add("db", db, lambda: 0)
+    operators.add("web", web, lambda: 0)
     for standby in (True, False):
+        await operators.set_standby("", "b", standby=standby, force=False)
         with pytest.raises(RefusedError, match="no node c is known in any election of this node"):
             await operators.set_standby("", "c", standby=standby, force=False)
+    assert (await db.known(), await web.known()) == ({"a", "b"}, {"a"})
     await operators.set_standby("", "c", standby=True, force=True)
-    assert await alone.known() == {"a", "c"}
+    assert await web.known() == {"a", "c"}
 
 
 async def test_the_epoch_is_raised_above_all_that_is_known(player: Make) -> None:

@@ -20,7 +20,7 @@ import pytest
 from leaderd.demo.nodes import Node
 from tests.api.http import free_port
 from tests.cluster import Cluster
-from tests.faults.trio import wait_for
+from tests.faults.trio import nobody_holds, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
@@ -145,6 +145,7 @@ def test_a_service_refuses_an_older_token(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(1, directory=tmp_path_factory.mktemp("etcd")) as running:
+        nobody_holds(running, "db")
         yield running
 
 

@@ -12,7 +12,7 @@ from tests.faults.stage import Stage
 from tests.faults.trio import now, wait_for
 
 pytestmark = pytest.mark.timeout(120)
-DELAY = 1.5
+DELAY = 1.0
 # What a handover may take beside the delay, on a machine with other work.
 SLACK = 3.0
 

@@ -10,7 +10,7 @@ from tests.guard.harness import LEASE, TOKEN, deadlines, election, eventually, o
 
 def leave(run, message, phase="armed", boot=None, escalated=False):
     """Write a journal as an earlier run would have."""
-    Journal(str(run.state_dir), boot or boot_id()).write(message, phase, escalated=escalated)
+    Journal(str(run.state_dir), boot or boot_id()).page(message, phase, escalated=escalated).write()
 
 
 def test_the_stops_of_the_last_run_come_first(guarded, tmp_path):

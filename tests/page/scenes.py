@@ -15,8 +15,8 @@ def election(name: str = "db", **facts: Any) -> dict[str, Any]:
     """Return an election that this node, a, leads."""
     return {
         "name": name, "state": "leader", "reason": "elected", "detail": "", "leader": "a", "token": 1234,
-        "lease": "694d8a1", "guarantee": "at-most-one", "valid_for": 5.9, "paused": False, "healthy": True,
-        "since": ago(hours=3, minutes=12), "blocked": "",
+        "lease": "694d8a1", "guarantee": "at-most-one", "proven": True, "valid_for": 5.9,
+        "paused": False, "healthy": True, "since": ago(hours=3, minutes=12), "blocked": "",
         "candidates": [
             {"node": "a", "priority": 100, "revision": 1234, "foreign": False},
             {"node": "b", "priority": 100, "revision": 1240, "foreign": False},

@@ -95,6 +95,17 @@ class TestWhatItShows:
                      "Nobody may be promoted here: the revision went back"):
             assert page.get_by_text(text, exact=True).first.is_visible(), text
 
+    def test_a_node_that_holds_without_etcd_is_not_said_to_lead(self, visit: Visit) -> None:
+        db = scenes.election(guarantee="at-least-one", proven=False, token=0, reason="store-lost",
+                             detail="holding without etcd: no proof and no token")
+        page, _ = visit(scenes.report(db))
+        wait_for(page, headline(page), "a holds without etcd")
+        said = page.locator(".hero").inner_text()
+        assert "no proof and no token" in said
+        assert "leads" not in said
+        assert page.locator(".meter.lease").is_visible(), "what it gives itself runs down as well"
+        assert page.get_by_text("at least one", exact=True).first.is_visible()
+
     def test_a_fenced_node_and_the_one_that_leads_instead(self, visit: Visit) -> None:
         db = scenes.elsewhere(state="fenced", reason="resource-failed", detail="stop of app: exit code 1")
         page, _ = visit(scenes.report(db))

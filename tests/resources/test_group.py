@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from leaderd.core.actions import ProbeAddress
 from leaderd.core.events import ResourceFailed, ResourcesStarted, ResourcesStopped, StartFailed
+from leaderd.core.floor import AddressProbed
 from leaderd.core.lease import Lease, Timing
 from leaderd.errors import ResourceError
-from leaderd.resources.base import StopCommand, Term
+from leaderd.resources.base import Probe, StopCommand, Term
 from leaderd.resources.group import ResourceGroup, describe
 from tests.resources.conftest import CLOCK, LEASE, TOKEN, Rig
 
@@ -267,3 +269,33 @@ async def test_an_empty_group_starts_and_stops_at_once(bench):
 def test_our_errors_are_told_as_they_are_and_others_with_their_type():
     assert describe(ResourceError("a\nb")) == "a b"
     assert describe(ValueError("a")) == "ValueError: a"
+
+
+class Asked(Fake):
+    """One whose network can be asked."""
+
+    async def probe(self):
+        return self.fails["probe"]
+
+
+async def test_the_network_is_asked_about_all_addresses_and_one_answer_says_it(bench, diary):
+    """One that could not be asked leaves the whole unasked; who outranks us for one does so for all."""
+    answers = {"x": Probe(sent=True, other="x is in use", yields=True), "y": Probe(sent=False)}
+    group = bench.group_of(*(Asked(name, diary, probe=answer) for name, answer in answers.items()))
+    before = CLOCK.now()
+    group.perform(ProbeAddress(7))
+    event = await bench.event()
+    assert isinstance(event, AddressProbed)
+    assert (event.serial, event.sent, event.other, event.yields) == (7, False, "x is in use", True)
+    assert event.sent_at.held_since(before) < 1.0
+
+
+async def test_a_start_where_things_run_already_takes_them_over(bench, diary):
+    """An election at least one begins a term without a stop; what watched the last one ends first."""
+    fake = Fake("x", diary, monitor_interval=0.01)
+    bench.group_of(fake)
+    assert await bench.start() == ResourcesStarted(TOKEN)
+    bench.begin_start(TOKEN + 1)
+    assert await bench.event() == ResourcesStarted(TOKEN + 1)
+    fake.fails["monitor"] = ResourceError("x: gone")
+    assert await bench.event() == ResourceFailed(TOKEN + 1, "x: gone")

@@ -170,7 +170,7 @@ async def test_another_rhythm_of_announcements_counts_at_once(made) -> None:
     hold._wire = hands
     await hold.install(FAR)
     hold._until = Instant(1e9, 1e9)
-    hold.watch(check_conflict=False)
+    hold.watch()
     await asyncio.sleep(0)
     for count in range(1, len(BURSTS)):
         hands.at += 5.0

@@ -15,8 +15,12 @@ import pytest
 from leaderd.core.actions import StartResources
 from leaderd.core.events import Event, ResourceFailed, ResourcesStarted, ResourcesStopped, StartFailed
 from leaderd.core.lease import Lease, Timing
+from leaderd.errors import ResourceError
 from leaderd.plan import ResourcePlan
 from leaderd.resources import announce
+from leaderd.resources.base import Probe, Term
+from leaderd.resources.hold import KernelThread, Setup
+from leaderd.resources.lifetime import Lifetimes
 from leaderd.resources.vip import Vip
 from leaderd.resources.waiting import pause_until
 from tests.netns import Lan, heard, inside, ip, needs_netns
@@ -425,3 +429,60 @@ async def test_the_kernel_ends_it_when_everything_of_ours_is_dead(
         print(f"{each} was gone {left:.2f} s before the end of the lease")
         assert left > 0, "the address has outlived the lease"
         assert said["at"] + said["seconds"] - 0.5 <= at, f"ended early: {lives}"
+
+
+def loose(*addresses: str) -> Vip:
+    """A vip of an election at least one."""
+    return Vip("address", Setup(
+        tuple(map(ip_interface, addresses)), "eth0", take=False, announce_interval=60.0, clock=CLOCK,
+        lifetimes=Lifetimes(), thread=KernelThread(CLOCK), log=lambda *_, **__: None, at_least_one=True,
+    ), 2.0)
+
+
+async def test_the_network_is_asked_who_else_has_an_address(lan: Lan) -> None:
+    """Nobody, another host that outranks this one or not, and nobody can say when the link is down."""
+    with inside(lan.here):
+        asked = loose(V4, V6)
+        assert await asked.probe() == Probe(sent=True)
+        ip(lan.there, "addr", "add", V6, "dev", "eth0", "nodad")
+        found = await asked.probe()
+        assert (found.sent, found.yields) == (True, lan.macs[lan.there] < lan.macs[lan.here])
+        assert "2001:db8:77::100 is in use by" in found.other
+        ip(lan.there, "link", "set", "eth0", "down")
+        assert await asked.probe() == Probe(sent=False)
+        await asked.stop(Term(-1, 0, "store-lost"), CLOCK.now().plus(2.0))
+
+
+async def test_who_is_elected_announces_until_the_other_one_has_let_go(lan: Lan) -> None:
+    """An address that stands elsewhere without a proof is taken at once, and announced again after that."""
+    ip(lan.there, "addr", "add", V4, "dev", "eth0")
+    lease = Lease(LEASE, Timing.scaled(10, vip=True), CLOCK.now())
+    with lan.listen(announce.ETH_P_ARP) as frames, inside(lan.here):
+        taken = loose(V4)
+        await taken.start(Term(TOKEN, LEASE, "elected"), lease, 5.0)
+        assert V4 in lan.addresses()
+        await pause_until(CLOCK, CLOCK.now().plus(1.0))
+        heard(frames)
+        await pause_until(CLOCK, CLOCK.now().plus(0.5))
+        assert [frame for frame in heard(frames) if announce.claim(frame) is not None]
+        ip(lan.there, "addr", "del", V4, "dev", "eth0")
+        await pause_until(CLOCK, CLOCK.now().plus(0.5))
+        heard(frames)
+        await pause_until(CLOCK, CLOCK.now().plus(0.5))
+        assert not heard(frames), "and no more once nobody answers"
+        ended = taken.ended()
+        assert ended is not None
+        assert not ended.done()
+        await taken.stop(Term(TOKEN, LEASE, "shutdown"), CLOCK.now().plus(2.0))
+
+
+async def test_without_a_proof_an_address_that_somebody_has_is_refused(lan: Lan) -> None:
+    """Between the last probe and the start another one may have been faster."""
+    ip(lan.there, "addr", "add", V4, "dev", "eth0")
+    lease = Lease(0, Timing.scaled(10, vip=True), CLOCK.now())
+    with inside(lan.here):
+        refused = loose(V4)
+        with pytest.raises(ResourceError, match="is in use by"):
+            await refused.start(Term(-1, 0, "store-lost"), lease, 5.0)
+        await refused.stop(Term(-1, 0, "store-lost"), CLOCK.now().plus(2.0))
+        assert V4 not in lan.addresses()

@@ -25,13 +25,15 @@ _GUARD = (a.ArmGuard, a.ExtendLease, a.ReportStopping, a.Disarm, a.Forget, a.Fen
 class Agent:
     """One run of the agent process."""
 
+    kind_of_election: type[Election] = Election
+
     def __init__(self, host: "Host") -> None:
         self.host = host
         self.engine = host.engine
         self.alive = True
         self.paused = False
         self.waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self.election = Election("sim", host.name, host.timing, host.preference)
+        self.election = self.kind_of_election("sim", host.name, host.timing, host.preference)
         self.client = Client(self.engine, host.etcd, host.links, self, host.name, host.timing,
                              host.ttl, host.preference.priority)
         self.started_at = self.clock()

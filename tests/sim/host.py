@@ -25,6 +25,9 @@ class Host:
         reboots: The last `fence` step is a reboot; always so where nothing contains the resources.
     """
 
+    kind_of_agent: type[Agent] = Agent
+    kind_of_resources: type[Resources] = Resources
+
     def __init__(self, engine: Engine, etcd: Etcd, monitor: Monitor, name: str, timing: Timing, *,
                  contained: bool, reboots: bool, preference: Preference, granted: int, drift: float) -> None:
         self.engine = engine
@@ -38,7 +41,7 @@ class Host:
         self.reboots = reboots
         self.links = [Link(engine) for _ in etcd.members]
         self.clock = NodeClock(engine.rng, drift)
-        self.resources = Resources(self, contained=contained)
+        self.resources = self.kind_of_resources(self, contained=contained)
         self.deadman = Deadman(self)
         self.known = Known()
         self.journal: Entry | None = None
@@ -77,7 +80,7 @@ class Host:
     def start_agent(self) -> None:
         """Start an agent, as the guard does."""
         if self.up and self.agent is None and self.guard is not None:
-            self.agent = Agent(self)
+            self.agent = self.kind_of_agent(self)
             self.agent.begin(*self.guard.recovery())
 
     # --- death ---

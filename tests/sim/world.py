@@ -50,13 +50,16 @@ def _preference(rng: random.Random, preferred: float) -> Preference:
 class World:
     """Everything that one seed decides."""
 
+    kind_of_host: type[Host] = Host
+    kind_of_monitor: type[Monitor] = Monitor
+
     def __init__(self, seed: int, mix: Mix | None = None, *, trace: bool = False) -> None:
         self.engine = engine = Engine(seed, trace=trace)
         rng = engine.rng
         self.seed = seed
         self.mix = mix or Mix()
         drift = rng.choice(self.mix.drifts)
-        self.monitor = Monitor(engine)
+        self.monitor = self.kind_of_monitor(engine)
         self.etcd = Etcd(engine, [member_rate(rng, drift) for _ in range(3)])
         self.etcd.counts = self.monitor.counts
         self.etcd.store.on_takeover = self.monitor.took_over
@@ -68,7 +71,7 @@ class World:
         for index in range(rng.choice((2, 2, 3))):
             own = rng.choice(self.mix.ttls) if rng.random() < 0.2 else ttl
             timing = budget(own, drift, rng.choice((0.3, 0.5)), self.mix.stop_share)
-            self.hosts.append(Host(
+            self.hosts.append(self.kind_of_host(
                 engine, self.etcd, self.monitor, "abc"[index], timing, contained=contained,
                 reboots=not contained or rng.random() < 0.3, preference=_preference(rng, self.mix.preferred),
                 granted=own + more, drift=drift))

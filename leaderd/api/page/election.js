@@ -7,6 +7,7 @@ const HEADLINES = {
   nobody: { icon: "nobody", tone: "warn" },
   fenced: { icon: "bad", tone: "bad" },
   unproven: { icon: "unproven", tone: "bad" },
+  loose: { icon: "unproven", tone: "warn" },
 };
 
 class ElectionView {
@@ -76,7 +77,7 @@ class ElectionView {
     const now = standing(this.election, this.facts);
     const left = this.facts.left(this.election);
     this.full = Math.max(this.full, left);
-    const lasting = now === "leads";
+    const lasting = now === "leads" || now === "loose";
     if (this.root.open) this.age(lasting);
     for (const each of [this.brief, this.lease]) each.show(lasting, left, this.full);
     const key = `${now} ${this.election.leader} ${this.election.state}`;
@@ -106,6 +107,7 @@ class ElectionView {
     const here = this.facts.report.node;
     switch (this.now) {
       case "leads": return `${here} leads`;
+      case "loose": return `${here} holds without etcd`;
       case "elsewhere": return `${leader} leads`;
       case "changing": return `${here} is ${state}`;
       case "fenced": return `${here} is fenced`;
@@ -155,6 +157,7 @@ class ElectionView {
     const line = make("span", null);
     switch (this.now) {
       case "leads": line.append(named(here), " leads"); break;
+      case "loose": line.append(named(here), " holds without etcd"); break;
       case "elsewhere": line.append(named(leader), " leads"); break;
       case "changing": line.append(named(here), ` is ${state}`); break;
       case "fenced": line.append(named(here), " is fenced"); break;
@@ -215,8 +218,8 @@ class ElectionView {
     const look = stateOf(STATES, node.state);
     const at = queue.indexOf(node.node);
     const waits = node.state === "candidate" && at >= 0;
-    const proven = node.state !== "leader" || (own ? this.now === "leads" : this.facts.fresh());
-    const word = !proven ? "led, as last heard" : !waits ? look.word : at === 0 ? "first in line" : at === 1 ? "next in line" : `${ordinal(at)} in line`;
+    const proven = node.state !== "leader" || (own ? ["leads", "loose"].includes(this.now) : this.facts.fresh());
+    const word = !proven ? "led, as last heard" : own && this.now === "loose" ? "holds without etcd" : !waits ? look.word : at === 0 ? "first in line" : at === 1 ? "next in line" : `${ordinal(at)} in line`;
     const notes = make("span", { class: "notes" });
     if (own) notes.append(mark("this node", "plain"));
     if (key && key.foreign) notes.append(mark("not leaderd", "warn", "A client of etcd's election recipe: outside the promise"));

@@ -159,14 +159,15 @@ async function fetchJson(path) {
 function standing(election, facts) {
   if (!facts.fresh()) return "unproven";
   if (election.state === "fenced") return "fenced";
-  if (election.state === "leader") return facts.left(election) > 0 ? "leads" : "unproven";
+  if (election.state === "leader" && facts.left(election) <= 0) return "unproven";
+  if (election.state === "leader") return election.proven === false ? "loose" : "leads";
   if (election.state === "promoting" || election.state === "demoting") return "changing";
   return election.leader && election.leader !== facts.report.node ? "elsewhere" : "nobody";
 }
 
 function needsAttention(election, now) {
   const nodes = election.nodes || [];
-  return ["fenced", "nobody", "unproven"].includes(now) || Boolean(election.blocked)
+  return ["fenced", "nobody", "unproven", "loose"].includes(now) || Boolean(election.blocked)
     || election.healthy === false
     || nodes.some((node) => node.state === "fenced" || node.reason === "unhealthy")
     || (election.candidates || []).some((key) => key.foreign)

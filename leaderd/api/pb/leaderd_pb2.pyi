@@ -51,7 +51,7 @@ class Pids(_message.Message):
     def __init__(self, guard: _Optional[int] = ..., agent: _Optional[int] = ...) -> None: ...
 
 class Election(_message.Message):
-    __slots__ = ("name", "state", "reason", "detail", "leader", "token", "lease", "guarantee", "valid_for", "paused", "healthy", "since", "candidates", "nodes", "resources", "blocked")
+    __slots__ = ("name", "state", "reason", "detail", "leader", "token", "lease", "guarantee", "valid_for", "paused", "healthy", "since", "candidates", "nodes", "resources", "blocked", "proven")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +68,7 @@ class Election(_message.Message):
     NODES_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_FIELD_NUMBER: _ClassVar[int]
+    PROVEN_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: str
     reason: str
@@ -84,7 +85,8 @@ class Election(_message.Message):
     nodes: _containers.RepeatedCompositeFieldContainer[Node]
     resources: _containers.RepeatedCompositeFieldContainer[Resource]
     blocked: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., leader: _Optional[str] = ..., token: _Optional[int] = ..., lease: _Optional[str] = ..., guarantee: _Optional[str] = ..., valid_for: _Optional[float] = ..., paused: _Optional[bool] = ..., healthy: _Optional[bool] = ..., since: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., blocked: _Optional[str] = ...) -> None: ...
+    proven: bool
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., leader: _Optional[str] = ..., token: _Optional[int] = ..., lease: _Optional[str] = ..., guarantee: _Optional[str] = ..., valid_for: _Optional[float] = ..., paused: _Optional[bool] = ..., healthy: _Optional[bool] = ..., since: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., blocked: _Optional[str] = ..., proven: _Optional[bool] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("node", "priority", "revision", "foreign")
