@@ -46,16 +46,24 @@ class EtcdHosts:
 
     def leader(self) -> str:
         """Return who leads etcd, "" for nobody."""
-        command = [str(find_etcdctl()), "--endpoints", ",".join(self.endpoints), "--command-timeout=1s",
-                   "endpoint", "status", "-w", "json"]
-        with inside(self._switch.space(CLIENT)):
-            done = subprocess.run(command, env={"ETCDCTL_API": "3", "PATH": os.environ["PATH"]},
-                                  capture_output=True, text=True, check=False)
+        done = self._etcdctl("--command-timeout=1s", "endpoint", "status", "-w", "json")
         names = dict(zip(self.endpoints, ETCD, strict=True))
         heads = {each["Endpoint"]: each["Status"] for each in json.loads(done.stdout or "[]")}
         leading = [names[end] for end, status in heads.items()
                    if status.get("leader") and status["leader"] == status["header"]["member_id"]]
         return leading[0] if len(leading) == 1 else ""
+
+    def etcdctl(self, *arguments: str) -> str:
+        """Run it on the client's host; return its output."""
+        done = self._etcdctl(*arguments)
+        done.check_returncode()
+        return done.stdout
+
+    def _etcdctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [str(find_etcdctl()), "--endpoints", ",".join(self.endpoints), *arguments]
+        with inside(self._switch.space(CLIENT)):
+            return subprocess.run(command, env={"ETCDCTL_API": "3", "PATH": os.environ["PATH"]},
+                                  capture_output=True, text=True, check=False)
 
     @contextmanager
     def killed(self, names: Sequence[str]) -> Iterator[None]:
