@@ -66,7 +66,7 @@ class Chronicle:
         return Put(self._keys.leadership(token), json.dumps(entry)) if entry and entry["to"] else None
 
     async def write_start(self, endpoint: Endpoint, order: RecordStart, entry: dict[str, Any]) -> None:
-        """Write an entry, measure the gap, close the entry of the term before, drop the oldest.
+        """Write an entry, measure the gap, close the entry of the term before.
 
         May be repeated: the own entry is put only as long as it does not stand there.
 
@@ -85,9 +85,13 @@ class Chronicle:
             old |= {"to": entry["from"], "reason": reason, "clean": order.released}
             same = Compare(before, Target.MOD, Relation.EQUAL, found[0].mod_revision)
             await endpoint.txn((same,), (Put(before, json.dumps(old)),), (), self._timeout)
-        await self._drop_oldest(endpoint)
 
-    async def _drop_oldest(self, endpoint: Endpoint) -> None:
+    async def drop_oldest(self, endpoint: Endpoint) -> None:
+        """Drop what is more than `KEPT` entries.
+
+        Raises:
+            EtcdError: No answer.
+        """
         span = Range(self._keys.history, self._keys.history_end, keys_only=True)
         names = sorted(each.key for each in (await endpoint.read(span, self._timeout)).found)
         if len(names) > KEPT:

@@ -131,11 +131,10 @@ class ElectionStore:
                     ))
 
     async def _record_start(self, action: RecordStart, entry: dict[str, Any]) -> None:
-        """Write the history of a term that starts, which takes three requests."""
+        """Write the history of a term that starts, at once: it may be a short one."""
+        await self._campaign.insist(lambda endpoint: self._chronicle.write_start(endpoint, action, entry))
         await lull()
-        await self._campaign.insist(
-            lambda endpoint: self._chronicle.write_start(endpoint, action, entry)
-        )
+        await self._campaign.insist(self._chronicle.drop_oldest)
 
     async def run(self) -> None:
         """Follow queue and controls until cancelled.

@@ -126,6 +126,7 @@ async def test_the_history_keeps_the_newest(player: Make, cluster: Cluster, keys
     for token in range(1, KEPT + 6):
         order = RecordStart(token, token - 1, released=token % 2 == 0)
         await chronicle.write_start(a.client.endpoints[0], order, chronicle.begin(order))
+        await chronicle.drop_oldest(a.client.endpoints[0])
     cluster.etcdctl("put", keys.leadership(7), "what?")
     past = await control(a).history(1000)
     assert [each["token"] for each in past] == [n for n in range(KEPT + 5, 5, -1) if n != 7]
