@@ -17,7 +17,7 @@ REFUSED = {
     ApiPlan: {"socket", "socket_group", "http"},
     ElectionPlan: {
         "name", "ttl", "retry_period", "attempt_timeout", "hedge_after", "stop_timeout", "kill_time",
-        "start_timeout", "margin", "clock_drift", "fence", "fence_command", "watchdog_device",
+        "start_timeout", "margin", "clock_drift", "guarantee", "fence", "fence_command", "watchdog_device",
     },
     ResourcePlan: {"name", "type"},
 }

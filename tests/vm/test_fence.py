@@ -5,7 +5,7 @@ import pytest
 from tests.vm.leaderd import TTL, Guest
 from tests.vm.machine import Machine
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.vm, pytest.mark.timeout(300)]
 STOP, KILL = 2.0, 4.0
 
 
@@ -59,7 +59,6 @@ def test_the_device_resets_a_machine_whose_agent_and_stop_hang(machine: Machine)
     assert reset.at <= ends_by
 
 
-@pytest.mark.vm
 def test_the_device_resets_a_machine_on_which_all_of_leaderd_was_killed(machine: Machine) -> None:
     """Nobody is left to feed it."""
     node = led(machine, election(["kill", "watchdog"]))
@@ -71,7 +70,6 @@ def test_the_device_resets_a_machine_on_which_all_of_leaderd_was_killed(machine:
     assert reset.at <= ends_by
 
 
-@pytest.mark.vm
 def test_the_device_is_closed_in_peace(machine: Machine) -> None:
     """After a clean end the machine goes on for longer than the device counts."""
     node = led(machine, election(["kill", "watchdog"]))
@@ -95,7 +93,6 @@ def test_sysrq_resets_the_machine(machine: Machine) -> None:
     assert reset.at <= ends_by
 
 
-@pytest.mark.vm
 def test_reboot_resets_the_machine_where_sysrq_is_out_of_reach(machine: Machine) -> None:
     """As where /proc/sysrq-trigger is read-only."""
     machine.run("mount --bind /dev/null /proc/sysrq-trigger")

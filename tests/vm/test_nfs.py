@@ -7,7 +7,7 @@ import pytest
 from tests.vm.leaderd import TTL, Guest
 from tests.vm.machine import Machine
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.vm, pytest.mark.timeout(300)]
 
 _MOUNT = """
 [[election.resource]]
@@ -56,7 +56,6 @@ def test_it_is_mounted_where_the_leader_is(machine: Machine) -> None:
     assert "sleep" in node.log()
 
 
-@pytest.mark.vm
 def test_a_server_that_is_gone_is_never_called_unmounted(machine: Machine) -> None:
     """A hard mount hangs: the stop keeps to its time, the next step of the fence is taken by `expires_at`."""
     note = "cut -d' ' -f1 /proc/uptime >/run/fenced; cat /proc/self/mountinfo >>/run/fenced"
@@ -83,7 +82,6 @@ def test_a_server_that_is_gone_is_never_called_unmounted(machine: Machine) -> No
                                          " /leaderd/control/db/holder --print-value-only")
 
 
-@pytest.mark.vm
 def test_a_private_mount_ends_with_the_agent(machine: Machine) -> None:
     """Guard and agent killed at once: the kernel unmounts it."""
     private = election().replace('fstype = "nfs"', 'fstype = "nfs"\nprivate = true')
