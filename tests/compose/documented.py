@@ -1,20 +1,26 @@
-"""The shell blocks of docs/compose.md, run as somebody types them."""
+"""The shell blocks of docs/compose.md, typed as somebody types them."""
 
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
+
+import pexpect
 
 from tests.compose.deployment import ROOT, Deployment, compose_command
 
-# They go on until they are interrupted.
-_ENDLESS = re.compile(r"^docker compose (logs --follow|exec \S+ leaderd watch)")
+# What goes on until ^C, and what is to be seen before.
+_ENDLESS = {
+    r"docker compose logs --follow client": r"\b(nobody answers|[abc])\r",
+    r"docker compose exec \S+ leaderd watch": r"\bweb (leader|candidate)\b",
+}
 # docker-compose, where it is what this machine has.
 _STAND_IN = """#!/bin/sh
 if [ "$1" = compose ]; then shift; exec docker-compose "$@"; fi
 exec {docker} "$@"
 """
+# A block that rebuilds the image is what takes the longest.
+_PATIENCE = 100
 
 
 def blocks() -> list[str]:
@@ -23,20 +29,39 @@ def blocks() -> list[str]:
 
 
 def run(block: str, nodes: Deployment, directory: Path) -> str:
-    """Run a block at a terminal and return what is seen; the project has another name here."""
+    """Type a block's lines at a terminal and return what is seen; the project has another name here."""
     for network in ("clients", "etcd"):
         block = block.replace(f"leaderd_{network}", nodes.network(network))
-    lines = [f"timeout --foreground 4 {line} || test $? = 124" if _ENDLESS.match(line) else line
-             for line in block.splitlines()]
-    (directory / "block").write_text("\n".join(lines))
     environ = dict(nodes.environ)
     if compose_command() == ["docker-compose"]:
         (directory / "docker").write_text(_STAND_IN.format(docker=shutil.which("docker")))
         (directory / "docker").chmod(0o755)
         environ["PATH"] = f"{directory}{os.pathsep}{environ['PATH']}"
-    done = subprocess.run(
-        ["script", "--quiet", "--return", "--command", f"sh -e {directory / 'block'}", "/dev/null"], cwd=ROOT,
-        env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=170, check=False,
+    return "".join(_type(line, environ) for line in block.splitlines())
+
+
+def _type(line: str, environ: dict[str, str]) -> str:
+    """Run a line at a terminal of its own; ^C ends an endless one when it has shown what it should.
+
+    The exit status that ^C leaves is compose's own affair, and differs from version to version.
+    """
+    awaited = next((text for command, text in _ENDLESS.items() if re.match(command, line)), "")
+    terminal = pexpect.spawn(
+        "sh", ["-c", line], cwd=ROOT, env=environ, encoding="utf-8", timeout=_PATIENCE, dimensions=(40, 120),
     )
-    assert done.returncode == 0, done.stdout[-2000:]
-    return done.stdout
+    try:
+        if awaited:
+            terminal.expect(awaited)
+            terminal.sendintr()
+            return terminal.before + terminal.after + _end(terminal)
+        seen = _end(terminal)
+    finally:
+        terminal.close(force=True)
+    assert terminal.exitstatus == 0, f"{line}: {seen[-2000:]}"
+    return seen
+
+
+def _end(terminal: pexpect.spawn) -> str:
+    """Wait for the end of what runs there and return what is seen until then."""
+    terminal.expect(pexpect.EOF)
+    return str(terminal.before)
