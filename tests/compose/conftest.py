@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.deployment import Deployment, compose_command
+from tests.compose.deployment import Deployment, compose_commands
 from tests.compose.engine import NoEngineError, docker, engine
 from tests.compose.images import ROOT, images
 from tests.compose.observed import Observer
@@ -36,7 +36,7 @@ def images_used() -> Iterator[Mapping[str, str]]:
 @pytest.fixture(scope="module")
 def deployment(images_used: Mapping[str, str]) -> Iterator[Deployment]:
     """The project of docker-compose.yml, brought up."""
-    if not compose_command():
+    if not compose_commands():
         pytest.skip("neither compose v2 nor docker-compose is installed")
     found = Deployment("leaderd-test", images_used, NEWER)
     found.down()

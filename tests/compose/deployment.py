@@ -24,11 +24,13 @@ ADDRESSES = {
 }
 
 
-def compose_command() -> list[str]:
-    """Return compose v2 where it is there, else docker-compose; empty where neither is."""
-    if docker("compose", "version", check=False):
-        return ["docker", "compose"]
-    return ["docker-compose"] if shutil.which("docker-compose") else []
+PLUGIN, STANDALONE = ("docker", "compose"), ("docker-compose",)
+
+
+def compose_commands() -> list[tuple[str, ...]]:
+    """Return those that are there: compose v2, and docker-compose, which Debian 12 has as 1.29."""
+    plugin = docker("compose", "version", check=False)
+    return [*([PLUGIN] if plugin else []), *([STANDALONE] if shutil.which("docker-compose") else [])]
 
 
 class Deployment:
@@ -39,24 +41,24 @@ class Deployment:
         images: The variables that name images.
         newer: The image that sidecars are upgraded to.
         files: Of compose, in their order.
-        command: Of compose.
+        command: Of compose; the first that is there.
     """
 
     def __init__(
         self, project: str, images: Mapping[str, str], newer: str = "",
-        files: tuple[str, ...] = ("docker-compose.yml",), command: list[str] | None = None,
+        files: tuple[str, ...] = ("docker-compose.yml",), command: tuple[str, ...] = (),
     ) -> None:
         self.project = project
         self.newer = newer
         self.began = 0.0
         self.environ = {**os.environ, **images, "COMPOSE_PROJECT_NAME": project}
-        words = [word for file in files for word in ("--file", file)]
-        self._command = [*(command or compose_command()), *words]
+        self.command = command or compose_commands()[0]
+        self._files = [word for file in files for word in ("--file", file)]
 
     def compose(self, *words: str, timeout: float = 300, **environ: str) -> str:
         """Run compose; AssertionError with its complaint when it fails."""
         done = subprocess.run(
-            [*self._command, *words], cwd=ROOT, env={**self.environ, **environ}, stdin=subprocess.DEVNULL,
+            [*self.command, *self._files, *words], cwd=ROOT, env={**self.environ, **environ}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout, check=False,
         )
         assert done.returncode == 0, f"compose {' '.join(words)}: {done.stderr[-2000:]}"

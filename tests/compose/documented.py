@@ -1,4 +1,4 @@
-"""The shell blocks of docs/compose.md, typed as somebody types them."""
+"""The shell blocks of docs/compose.md and the README, typed as somebody types them."""
 
 import os
 import re
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pexpect
 
-from tests.compose.deployment import ROOT, Deployment, compose_command
+from tests.compose.deployment import ROOT, STANDALONE, Deployment
 
 # What goes on until ^C, and what is to be seen before.
 _ENDLESS = {
-    r"docker compose logs --follow client": r"\b(nobody answers|[abc])\r",
+    r"docker compose logs --follow client": r" [abc]\r",
     r"docker compose exec \S+ leaderd watch": r"\bweb (leader|candidate)\b",
 }
-# docker-compose, where it is what this machine has.
+# What is typed is `docker compose`.
 _STAND_IN = """#!/bin/sh
 if [ "$1" = compose ]; then shift; exec docker-compose "$@"; fi
 exec {docker} "$@"
@@ -33,7 +33,7 @@ def run(block: str, nodes: Deployment, directory: Path) -> str:
     for network in ("clients", "etcd"):
         block = block.replace(f"leaderd_{network}", nodes.network(network))
     environ = dict(nodes.environ)
-    if compose_command() == ["docker-compose"]:
+    if nodes.command == STANDALONE:
         (directory / "docker").write_text(_STAND_IN.format(docker=shutil.which("docker")))
         (directory / "docker").chmod(0o755)
         environ["PATH"] = f"{directory}{os.pathsep}{environ['PATH']}"

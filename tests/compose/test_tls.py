@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.compose.conftest import NEWER
-from tests.compose.deployment import ROOT, Deployment, compose_command
+from tests.compose.deployment import ROOT, Deployment, compose_commands
 from tests.compose.engine import docker
 
 pytestmark = pytest.mark.timeout(240)
@@ -25,7 +25,7 @@ AS_NOBODY = ("--env=ETCDCTL_CERT=", "--env=ETCDCTL_KEY=")
 @pytest.fixture(scope="module")
 def secured(images_used: Mapping[str, str]) -> Iterator[Deployment]:
     """Certificates made, nodes up, roles given, by the scripts and in the order that the file names."""
-    if not compose_command():
+    if not compose_commands():
         pytest.skip("neither compose v2 nor docker-compose is installed")
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")

@@ -20,5 +20,5 @@ def blocks() -> list[Block]:
 
 
 # A block more or less, and nothing here goes on until it is said who runs it.
-MAKE, START, FILE, EXEC, SESSION = blocks()
+MAKE, START, FILE, EXEC, SESSION, CONTAINERS = blocks()
 INSTALL, _, RUN = START.text.partition("\n")

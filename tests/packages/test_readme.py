@@ -1,6 +1,6 @@
 """A newcomer's path: each command of the README, copied as it stands.
 
-`make test` is what runs this, and the line that installs is run in test_wheel.py.
+`make test` is what runs this, the line that installs is run in test_wheel.py, and the containers in tests/compose.
 """
 
 import os
@@ -30,7 +30,7 @@ REPORT = "#!/bin/sh\necho reported $LEADERD_TOKEN\n"
 
 def test_the_blocks_are_those_that_are_run() -> None:
     """What a block is copied into: a shell, a file, or a shell with its answers below."""
-    assert [block.language for block in blocks()] == ["sh", "sh", "toml", "sh", "console"]
+    assert [block.language for block in blocks()] == ["sh", "sh", "toml", "sh", "console", "sh"]
     assert INSTALL.startswith("python3 -m venv ")
     assert [line.split("#")[0].strip() for line in MAKE.text.splitlines()] == ["make demo", "make test"]
     assert START.text == f"{INSTALL}\n{RUN}"
