@@ -78,9 +78,16 @@ def _gap(cluster: Cluster) -> float:
 
 
 def _loss(cluster: Cluster) -> float:
+    """Kill right after a renewal: one that is under way would lengthen the lease, and nobody would know."""
     old, node = cluster.holds()[-1], cluster.leader()
-    valid_for = cluster.report(node)["valid_for"]
-    before = now()
+    seen = [float(cluster.report(node)["valid_for"])]
+
+    def renewed() -> bool:
+        seen.append(float(cluster.report(node)["valid_for"]))
+        return seen[-1] > seen[-2]
+
+    cluster.wait(renewed)
+    before, valid_for = now(), seen[-1]
     node.kill()
     remaining = valid_for + cluster.ttl - Timing.scaled(cluster.ttl).stop_after
-    return cluster.next_hold(old).start_at - before - float(remaining)
+    return cluster.next_hold(old).start_at - before - remaining

@@ -1,4 +1,4 @@
-"""The shell blocks of docs/compose.md and the README, typed as somebody types them."""
+"""The shell blocks of the documentation that need containers, typed as somebody types them."""
 
 import os
 import re
@@ -23,9 +23,9 @@ exec {docker} "$@"
 _PATIENCE = 100
 
 
-def blocks() -> list[str]:
-    """Return them in their order."""
-    return re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/compose.md").read_text(), re.MULTILINE | re.DOTALL)
+def blocks(page: str) -> list[str]:
+    """Return those of a page in their order."""
+    return re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
 def run(block: str, nodes: Deployment, directory: Path) -> str:

@@ -253,7 +253,7 @@ def test_never_two_answer(
            f"asked at least every {observer.slowness(scene.at) * 1000:.0f} ms; never two answers")
 
 
-BEGUN, WATCHED, *BROKEN = documented.blocks()
+BEGUN, WATCHED, *BROKEN = documented.blocks("compose.md")
 
 
 def test_what_the_page_shows_is_seen(deployment: Deployment, observer: Observer, tmp_path: Path) -> None:

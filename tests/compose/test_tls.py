@@ -1,15 +1,14 @@
 """The same nodes over TLS, their user a certificate and their role limited to their keys."""
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.compose import documented
 from tests.compose.conftest import NEWER
-from tests.compose.deployment import ROOT, Deployment, compose_commands
+from tests.compose.deployment import Deployment, compose_commands
 from tests.compose.engine import docker
 
 pytestmark = pytest.mark.timeout(240)
@@ -23,22 +22,20 @@ AS_NOBODY = ("--env=ETCDCTL_CERT=", "--env=ETCDCTL_KEY=")
 
 
 @pytest.fixture(scope="module")
-def secured(images_used: Mapping[str, str]) -> Iterator[Deployment]:
-    """Certificates made, nodes up, roles given, by the scripts and in the order that the file names."""
+def secured(
+    images_used: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    """Certificates made, nodes up, roles given, by the commands of docs/etcd-role.md."""
     if not compose_commands():
         pytest.skip("neither compose v2 nor docker-compose is installed")
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    subprocess.run([ROOT / "deploy/tls/certificates.sh"], check=True)
     files = ("docker-compose.yml", "docker-compose.tls.yml")
     found = Deployment("leaderd-test-tls", images_used, NEWER, files)
     found.down()
     try:
-        found.up()
-        subprocess.run(
-            [ROOT / "deploy/tls/roles.sh"], check=True, stdin=subprocess.DEVNULL,
-            env={**os.environ, "ETCDCTL": f"docker exec {found.container('etcd-1')} {ETCDCTL}"},
-        )
+        (block,) = documented.blocks("etcd-role.md")
+        documented.run(block, found, tmp_path_factory.mktemp("typed"))
         yield found
     finally:
         found.down()
