@@ -58,8 +58,8 @@ class Deployment:
     def compose(self, *words: str, timeout: float = 300, **environ: str) -> str:
         """Run compose; AssertionError with its complaint when it fails."""
         done = subprocess.run(
-            [*self.command, *self._files, *words], cwd=ROOT, env={**self.environ, **environ}, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=timeout, check=False,
+            [*self.command, *self._files, *words], cwd=ROOT, env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
         )
         assert done.returncode == 0, f"compose {' '.join(words)}: {done.stderr[-2000:]}"
         return done.stdout

@@ -1,6 +1,7 @@
 """A newcomer's path: each command of the README, copied as it stands.
 
-`make test` is what runs this, the line that installs is run in test_wheel.py, and the containers in tests/compose.
+`make test` is what runs this; the line that installs is run in test_wheel.py, and the containers are in
+tests/compose.
 """
 
 import os
