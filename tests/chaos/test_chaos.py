@@ -13,7 +13,7 @@ from tests.cluster import Cluster, why_no_stall
 from tests.faults.figures import figure
 from tests.faults.trio import Trio
 
-FAULTS = 15
+FAULTS = 12
 SEED = 2
 
 

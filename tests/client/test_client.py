@@ -287,4 +287,5 @@ def test_the_import_is_light() -> None:
     spent = min(float(run[0]) for run in runs)
     bare = min(float(python("-c", "import time; print(time.process_time())").stdout) for _ in range(5))
     print(f"import leaderd.client: {spent * 1e3:.1f} ms of processor, {spent / bare:.2f} of a bare start")
-    assert spent < 0.02
+    # As a ratio: how fast this machine is, and what else it does, is not the client's affair.
+    assert spent / bare < 3

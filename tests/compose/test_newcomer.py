@@ -14,10 +14,8 @@ from tests.packages.readme import CONTAINERS
 pytestmark = pytest.mark.timeout(240)
 
 
-# The gate has the time for one, and everything else runs under the first.
-@pytest.mark.parametrize("command", [
-    pytest.param(PLUGIN, marks=pytest.mark.compose_faults), STANDALONE,
-], ids=" ".join)
+@pytest.mark.compose_faults
+@pytest.mark.parametrize("command", [PLUGIN, STANDALONE], ids=" ".join)
 def test_the_readme_can_be_copied(
     images_used: Mapping[str, str], tmp_path: Path, command: tuple[str, ...],
 ) -> None:

@@ -31,7 +31,8 @@ def secured(
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     files = ("docker-compose.yml", "docker-compose.tls.yml")
-    found = Deployment("leaderd-test-tls", images_used, NEWER, files)
+    # The older one where both are there, as all else runs under the newer.
+    found = Deployment("leaderd-test-tls", images_used, NEWER, files, compose_commands()[-1])
     found.down()
     try:
         (block,) = documented.blocks("etcd-role.md")

@@ -17,7 +17,7 @@ from tests.netns import needs_netns
 pytestmark = [needs_netns, pytest.mark.timeout(300)]
 
 TTLS = (5, 10)
-TAKEOVERS, SEED = 20, 1
+TAKEOVERS, SEED = 14, 1
 # Those that are to take as long as each other, so that no team waits for the rest.
 FIRST_HALF = (
     "planned stop", "kill -9 of guard and agent", "SIGSTOP of the agent", "node death",
