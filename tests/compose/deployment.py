@@ -168,10 +168,15 @@ class Deployment:
 
     def holds(self, node: str) -> bool:
         """Return whether the kernel of a node has the address."""
+        return VIP in self.addresses(node)
+
+    def addresses(self, node: str) -> dict[str, str]:
+        """Return a node's addresses, each with its interface; empty while it does not run."""
         if not (pid := self.pid(f"node-{node}")):
-            return False
-        words = ["nsenter", "--net", f"--target={pid}", "ip", "-o", "addr", "show"]
-        return f" {VIP}/" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
+            return {}
+        words = ["nsenter", "--net", f"--target={pid}", "ip", "-json", "addr", "show"]
+        links = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        return {each["local"]: link["ifname"] for link in links for each in link["addr_info"]}
 
     def logs(self) -> str:
         """Return the last lines of all daemons."""

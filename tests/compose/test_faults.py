@@ -3,6 +3,7 @@
 The commit gate runs the cases marked `gate`; `make compose-faults` runs all of them.
 """
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.compose import documented
-from tests.compose.deployment import ETCD, NODES, Deployment
+from tests.compose.deployment import ADDRESSES, ETCD, NODES, ROOT, Deployment
 from tests.compose.engine import docker
 from tests.compose.observed import Observer, now
 from tests.faults.figures import figure
@@ -234,6 +235,14 @@ def test_from_up_to_the_first_answer(deployment: Deployment, observer: Observer)
     took = observer.answers()[0].at - deployment.began
     figure(f"compose: first answer {took:.1f} s after `up`")
     assert took < 60
+
+
+def test_the_address_comes_to_the_network_of_the_clients(deployment: Deployment) -> None:
+    """Whatever order the engine gives to the interfaces of a container, which newer ones do not promise."""
+    with (ROOT / "deploy/compose/leaderd.toml").open("rb") as file:
+        interface = tomllib.load(file)["election"][0]["resource"][0]["interface"]
+    found = [deployment.addresses(node)[ADDRESSES["clients"][f"node-{node}"]] for node in NODES]
+    assert found == [interface] * len(NODES)
 
 
 @pytest.mark.parametrize("fault", cases())
