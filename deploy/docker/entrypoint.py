@@ -6,8 +6,8 @@ Here what was gained becomes "ambient", so that leaderd, its agent and its hooks
 
     runtime → python-privileged: permitted → here: inheritable, ambient → leaderd: permitted, effective
 
-With `no-new-privileges` (Kubernetes: `allowPrivilegeEscalation: false`) it is the engine's and the kernel's affair
-whether anything is gained; where nothing is, nothing fails.
+With `no-new-privileges` (Kubernetes: `allowPrivilegeEscalation: false`) engine and kernel decide whether
+anything is gained; where nothing is, nothing fails.
 
 Source: capabilities(7), "Transformation of capabilities during execve()"; capset(2); prctl(2).
 """

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +29,7 @@ def check(file: str | None, output: str, config: str | None, **options: Any) -> 
     Options and variables count as they would for `run`. Exits 0, or 2 with everything that is wrong.
     """
     from leaderd.cli.configured import load_configuration
+    from leaderd.cli.interfaces import unfit
     from leaderd.cli.kinds import findings
     from leaderd.errors import ConfigError
 
@@ -40,7 +40,7 @@ def check(file: str | None, output: str, config: str | None, **options: Any) -> 
     found = findings(plan)
     if found.problems:
         raise ConfigError(found.problems)
-    warnings = [*loaded.warnings, *_missing_programs(plan), *_missing_interfaces(plan), *found.warnings]
+    warnings = [*loaded.warnings, *_missing_programs(plan), *unfit(plan), *found.warnings]
     if output == "json":
         click.echo(json.dumps({
             "node": plan.node, "endpoints": plan.etcd.endpoints, "root": plan.root,
@@ -116,17 +116,6 @@ def _missing_programs(plan: Plan) -> Iterator[str]:
         for key, command in commands:
             if command and not _runnable(command[0]):
                 yield f"{key}: {command[0]!r} is not there, or not executable"
-
-
-def _missing_interfaces(plan: Plan) -> Iterator[str]:
-    """Yield which interfaces are not here; they may still come, so it is no error."""
-    here = {name for _, name in socket.if_nameindex()}
-    for election in plan.elections:
-        for resource in election.resources:
-            name = resource.settings.get("interface", "")
-            if name and name not in here:
-                key = f"election.{election.name}.resource.{resource.name}.interface"
-                yield f"{key}: there is no {name} on this machine"
 
 
 def _runnable(program: str) -> bool:

@@ -108,9 +108,12 @@ class Kernel:
     def found(self, addresses: Collection[Interface]) -> list[Found]:
         """Return which of these stand on this host, on any interface and with any prefix length."""
         wanted = {address.ip for address in addresses}
+        return [entry for entry in self.all() if entry.address in wanted]
+
+    def all(self) -> list[Found]:
+        """Return all addresses of this host."""
         with _told("addresses"):
-            entries = [_found(entry) for entry in self._open().get_addr()]
-        return [entry for entry in entries if entry.address in wanted]
+            return [_found(entry) for entry in self._open().get_addr()]
 
     def put(self, address: Interface, index: int, seconds: int) -> None:
         """Install an address, or give it another lifetime.

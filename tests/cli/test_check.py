@@ -1,6 +1,8 @@
 """`check`: the budget to scale, failover times, enforcers."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from leaderd.cli.main import run_command
 from leaderd.enforcers import enforcers
 from tests.cli.helpers import leaderd
 from tests.config.helpers import good, loaded
+from tests.netns import needs_netns
 
 CONFIG = """
 node = "a"
@@ -132,3 +135,29 @@ def test_an_interface_that_is_not_here_is_a_warning() -> None:
                      "--vip", "10.0.0.1/24@nowhere0")
     assert result.returncode == 0, result.stderr
     assert "warning: election.x.resource.vip.interface: there is no nowhere0 on this machine" in result.stdout
+
+
+@needs_netns
+@pytest.mark.parametrize(("vip", "warning"), [
+    ("10.0.0.9/24@one", "one has no address in 10.0.0.0/24, but two has"),
+    ("10.0.0.9/24@two", ""),
+    ("10.2.0.9/24@one", ""),
+    ("10.0.0.9/32@one", ""),
+    ("fe80::9/64@one", ""),
+    ("fd00::9/64@one", "one has no address in fd00::/64, but two has"),
+])
+def test_an_interface_on_another_network_is_a_warning(vip: str, warning: str) -> None:
+    """An engine that numbers interfaces anew may have made eth0 another one."""
+    script = """set -e
+        ip link add one type veth peer name two
+        ip addr add 10.1.0.1/24 dev one
+        ip addr add 10.0.0.9/24 dev one
+        ip addr add 10.0.0.1/24 dev two
+        ip addr add fd00::1/64 dev two
+        exec "$@"
+    """
+    command = [sys.executable, "-m", "leaderd", "check", "--endpoint=http://127.0.0.1:1", "--election=x"]
+    done = subprocess.run(["unshare", "--net", "sh", "-c", script, "sh", *command, f"--vip={vip}"],
+                          capture_output=True, text=True, check=True)
+    said = [line for line in done.stdout.splitlines() if ".interface: " in line]
+    assert said == ([f"warning: election.x.resource.vip.interface: {warning}"] if warning else [])

@@ -14,7 +14,7 @@ _ENDLESS = {
     r"docker compose logs --follow client": r" [abc]\r",
     r"docker compose exec \S+ leaderd watch": r"\bweb (leader|candidate)\b",
 }
-# What is typed is `docker compose`.
+# What is typed is `docker compose`, whichever of the two is tried.
 _STAND_IN = """#!/bin/sh
 if [ "$1" = compose ]; then shift; exec docker-compose "$@"; fi
 exec {docker} "$@"
